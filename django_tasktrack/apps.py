@@ -1,0 +1,20 @@
+"""The app: finds every installed app's tasks once Django is ready."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class TasktrackConfig(AppConfig):
+    name = "django_tasktrack"
+    label = "tasktrack"
+    verbose_name = _("Background tasks")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  needs the models
+        from .conf import at_declaration
+
+        autodiscover_modules(at_declaration().TASKS_MODULE)

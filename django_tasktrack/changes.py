@@ -1,0 +1,183 @@
+"""What the write door is asked to write, and what it answers. Pure values.
+
+Bulk is the primitive: every verb takes many of these, and one is a list of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from .outcomes import Claim, Error, Outcome
+from .states import Stage, State, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to insert. ``args`` and ``kwargs`` are JSON text; ``delay`` is added to the database's clock."""
+
+    task_id: UUID
+    name: str
+    args: str
+    kwargs: str
+    queue: str
+    priority: int = 0
+    max_attempts: int | None = None
+    delay: float = 0.0
+    run_after: datetime | None = None
+    expires_in: float | None = None
+    expires_at: datetime | None = None
+    owner: str = ""
+    actor: str = ""
+    goal_id: int | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    rerun_if_lost: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One transition of one task, with the fence that it must pass.
+
+    The row is written only while its state is one that the transition may leave, and its lease and
+    worker are the ones given here. Moments are on this process's monotonic clock; when the change is
+    written, however late, they become times of the database's clock.
+
+    Args:
+        task_id: which task.
+        transition: what happens.
+        lease: the fencing number that the row must show.
+        worker_id: the owner that it must show; None where nobody may own it.
+        label: the task's own word for its state, with RELABEL.
+        delay: seconds from now until it may run again; None leaves ``run_after`` as it is.
+        result: JSON text.
+        error: what was raised.
+        reason: one line for history.
+        actor: who asked.
+        began: when the attempt began, if STARTED may still have to be recorded.
+        began_reason: why STARTED is recorded without having been seen ("presumed").
+        began_lease: the lease that it began under, where that is not ``lease`` any more.
+        happened: when it happened; None for the moment of the write.
+        bump: added to the lease, so that what ran under it is fenced off.
+        attempt, losses, crashes: added to the row's counts.
+        afresh: whether the counts start at zero again.
+        max_attempts: a new limit; None leaves the row's.
+        goal_id: the goal that the task serves.
+    """
+
+    task_id: UUID
+    transition: Transition
+    lease: int
+    worker_id: int | None
+    label: str = ""
+    delay: float | None = None
+    result: str | None = None
+    error: Error | None = None
+    reason: str = ""
+    actor: str = ""
+    began: float | None = None
+    began_reason: str = ""
+    began_lease: int | None = None
+    happened: float | None = None
+    bump: int = 0
+    attempt: int = 0
+    losses: int = 0
+    crashes: int = 0
+    afresh: bool = False
+    max_attempts: int | None = None
+    goal_id: int | None = None
+
+    @property
+    def target(self) -> State:
+        return self.transition.target
+
+    @property
+    def stage(self) -> Stage:
+        return self.transition.stage(self.delay)
+
+    def began_ago(self, now: float) -> float | None:
+        """Seconds since the attempt began, at this monotonic moment."""
+        return None if self.began is None else max(0.0, now - self.began)
+
+    def happened_ago(self, now: float) -> float:
+        """Seconds since it happened, at this monotonic moment."""
+        return 0.0 if self.happened is None else max(0.0, now - self.happened)
+
+    @classmethod
+    def of_outcome(cls, claim: Claim, outcome: Outcome, began: float, ended: float) -> Change:
+        """The end of an attempt, as a change of the task that was claimed."""
+        return cls(
+            claim.task_id,
+            outcome.transition,
+            claim.lease,
+            claim.worker_id,
+            delay=outcome.delay if outcome.transition.yields else None,
+            result=outcome.result,
+            error=outcome.error,
+            reason=outcome.reason,
+            max_attempts=outcome.max_attempts,
+            began=began,
+            happened=ended,
+            goal_id=claim.goal_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a list of changes.
+
+    Attributes:
+        applied: ids of the rows that were changed.
+        busy: ids of rows that someone held; ask again.
+        stale: ids whose fence did not hold; nothing was changed, and nothing will be.
+    """
+
+    applied: frozenset[UUID] = frozenset()
+    busy: frozenset[UUID] = frozenset()
+    stale: frozenset[UUID] = frozenset()
+
+    def of(self, changes: Iterable[Change]) -> list[Change]:
+        """Those of ``changes`` that were applied."""
+        return [change for change in changes if change.task_id in self.applied]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressWrite:
+    """The newest progress of one task, under the lease that may write it. ``meta`` is JSON text."""
+
+    task_id: UUID
+    lease: int
+    current: float | None
+    total: float | None
+    message: str | None
+    meta: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row that a worker has claimed, as the table tells."""
+
+    task_id: UUID
+    lease: int
+    worker_id: int
+    goal_id: int | None
+    started: bool
+    revoke_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRequest:
+    """Somebody's wish that a claimed task ends, as its worker reads it.
+
+    ``ran_under`` is the lease that the task had before anybody wished it to be killed.
+    """
+
+    task_id: UUID
+    lease: int
+    goal_id: int | None
+    signal: str | None = None
+    actor: str = ""
+    reason: str = ""
+    ran_under: int | None = None

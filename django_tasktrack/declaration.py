@@ -1,0 +1,369 @@
+"""What users write: ``@task``, and what the decorated function can do."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, Never, NoReturn, ParamSpec, TypeVar, overload
+from uuid import UUID
+
+from django.utils import timezone
+
+from . import checked, context, registry
+from .enqueue import Options, insert, prepare
+from .exceptions import InvalidTask, MaxRetriesExceededError, Retry
+from .outcomes import Report
+from .registry import Definition
+from .result import AsyncResult
+from .retries import exhausted
+from .task_options import OPTION_NAMES, TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+
+class Task(Generic[P, R]):
+    """A function that workers can run. Calling it runs it here and now, as a plain function.
+
+    Made by ``@task``; inside a bound task it is ``self``.
+
+    Attributes:
+        name: by which rows call it.
+    """
+
+    def __init__(self, function: Callable[..., R], options: TaskOptions) -> None:
+        _check_function(function)
+        functools.update_wrapper(self, function)
+        path = f"{function.__module__}.{function.__qualname__}"
+        self.name = checked.task_name(path if options.name is None else options.name)
+        self._run: Callable[..., R] = (
+            functools.partial(function, self) if options.bind else function
+        )
+        self._definition = Definition(
+            name=self.name,
+            body=self._run,
+            signature=_signature(self._run, path),
+            origin=path,
+            queue=options.queue if options.queue is None else checked.queue_name(options.queue),
+            priority=checked.priority(options.priority),
+            retry=options.retry_policy(),
+            time_limit=checked.time_limit(options.time_limit, "time_limit"),
+            soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
+            rerun_if_lost=options.on_lost == "retry",
+        )
+        registry.register(self._definition)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._run(*args, **kwargs)
+
+    # Enqueue
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
+        """Enqueue a call in the current transaction: rolled back, it never was."""
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        expires: float | timedelta | datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        task_id: UUID | str | None = None,
+        owner: object = None,
+        time_limit: float | timedelta | None = None,
+        soft_time_limit: float | timedelta | None = None,
+        **unknown: Never,
+    ) -> AsyncResult:
+        """Enqueue a call with options.
+
+        Args:
+            args, kwargs: the task's arguments; JSON values.
+            countdown: run no earlier than so many seconds from now.
+            eta: run no earlier than this time.
+            expires: seconds from now, or a time, after which it must not start any more.
+            queue: instead of the task's own.
+            priority: -100 to 100, larger first.
+            task_id: a UUID, instead of a fresh one.
+            owner: a user, who may see the task over REST; or a string that names one.
+            time_limit: seconds after which its process is killed, instead of the task's own.
+            soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
+
+        Raises:
+            TypeError: the arguments do not fit the task's signature, or there is no such option.
+            PayloadError: one of them cannot be carried as JSON.
+            InvalidTask: an option has a value that it cannot have.
+            DuplicateTaskId: a task has this ``task_id``.
+        """
+        checked.option_names(unknown, (), CALL_OPTIONS, "apply_async()")
+        options = Options(
+            countdown=countdown,
+            eta=eta,
+            expires=expires,
+            queue=queue,
+            priority=priority,
+            task_id=task_id,
+            owner=owner,
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+        )
+        new = prepare(self._definition, args, kwargs, options)
+        insert([new], own_ids=task_id is not None)
+        return AsyncResult.enqueued(new.task_id)
+
+    # What a running task does
+
+    @property
+    def request(self) -> context.Request:
+        """The running attempt; outside of one, an empty request."""
+        running = context.current()
+        return running.request if running else context.Request()
+
+    @property
+    def progress(self) -> TaskProgress:
+        """Tells how far the running task is."""
+        return TaskProgress(context.require("self.progress"))
+
+    def update_state(self, state: str | None = None, meta: Mapping[str, Any] | None = None) -> None:
+        """Tell what the running task calls its state, and anything about it.
+
+        Args:
+            state: any word but those that the worker sets; shown as the state while it runs.
+            meta: JSON values, shown by ``AsyncResult.info``.
+        """
+        context.require("self.update_state()").report(context.label_report(state, meta))
+
+    def checkpoint(self) -> None:
+        """Raise ``TaskRevoked`` here if someone has asked to revoke the running task."""
+        context.require("self.checkpoint()").checkpoint()
+
+    def retry(
+        self,
+        exc: BaseException | None = None,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = None,
+    ) -> NoReturn:
+        """End this attempt and run the task again later.
+
+        Args:
+            exc: why; by default the exception that is being handled.
+            countdown: seconds until the next attempt; by default the task's own backoff or delay.
+            eta: its time, instead.
+            max_retries: instead of the task's own limit.
+
+        Raises:
+            Retry: to end the attempt.
+            MaxRetriesExceededError: no retry is left and there is no ``exc`` (else that is raised).
+        """
+        running = context.require("self.retry()")
+        exc = exc or sys.exc_info()[1]
+        claim = running.claim
+        if exhausted(claim.retries, claim.max_retries if max_retries is None else max_retries):
+            if exc is not None:
+                raise exc
+            raise MaxRetriesExceededError(
+                f"Task {self.name}[{claim.task_id}] has used its {claim.retries} retries."
+            )
+        delay = self._delay(countdown, eta, claim.retries)
+        raise Retry(exc=exc, delay=delay, max_retries=max_retries)
+
+    def _delay(
+        self, countdown: float | timedelta | None, eta: datetime | None, retries: int
+    ) -> float:
+        if eta is not None:
+            return (checked.aware(eta, "eta") - timezone.now()).total_seconds()
+        if countdown is not None:
+            return checked.seconds(countdown, "countdown")
+        return self._definition.retry.delay_after(retries)
+
+
+class TaskProgress:
+    """How far a running task is, as ``self.progress``."""
+
+    def __init__(self, running: context.Context) -> None:
+        self._running = running
+
+    def set(
+        self,
+        current: float,
+        total: float | None = None,
+        message: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say that ``current`` of ``total`` is done. What is left out stays as it was."""
+        report = context.label_report(None, meta)
+        self._running.report(report._replace(current=current, total=total, message=message))
+
+    def increment(self, by: float = 1, message: str | None = None) -> None:
+        """Say that ``by`` more is done."""
+        self._running.increment(by, message)
+
+    def iter(
+        self, items: Iterable[T], total: float | None = None, message: str | None = None
+    ) -> Iterator[T]:
+        """Yield ``items``, counting each as done when the next is asked for."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        self._running.report(Report(current=0, total=total, message=message))
+        for item in items:
+            yield item
+            self._running.increment(1)
+
+
+#: Of calls; the other fields of ``Options`` are this package's own.
+CALL_OPTIONS = tuple(
+    field.name for field in fields(Options) if field.name not in ("actor", "goal_id")
+)
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = ...,
+    bind: bool = ...,
+    queue: str | None = ...,
+    priority: int = ...,
+    max_retries: int | None = ...,
+    default_retry_delay: float | timedelta | None = ...,
+    autoretry_for: Sequence[type[BaseException]] = ...,
+    dont_autoretry_for: Sequence[type[BaseException]] = ...,
+    retry_backoff: bool | float = ...,
+    retry_backoff_max: float = ...,
+    retry_jitter: bool = ...,
+    track_started: bool = ...,
+    time_limit: float | timedelta | None = ...,
+    soft_time_limit: float | timedelta | None = ...,
+    on_lost: Literal["retry", "fail"] = ...,
+) -> Callable[[Callable[..., R]], Task[..., R]]: ...
+
+
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task that workers can run. Usable with and without parentheses.
+
+    Args:
+        function: what to run.
+        name: by which rows call it; by default its module and name.
+        bind: pass the task itself as first argument, ``self``.
+        queue: where calls go that name no queue.
+        priority: -100 to 100, larger first.
+        max_retries: retries after the first attempt; None for no limit. By default
+            ``TASKTRACK["DEFAULT_MAX_RETRIES"]``.
+        default_retry_delay: seconds before a retry that names no delay.
+        autoretry_for: exception classes that are retried without ``self.retry()``.
+        dont_autoretry_for: classes among them that are not.
+        retry_backoff: exponential backoff; True starts at 1 second, a number at so many.
+        retry_backoff_max: its longest delay in seconds.
+        retry_jitter: choose each delay at random between zero and the backoff.
+        track_started: accepted as Celery's; every start is tracked anyway.
+        time_limit: seconds after which the process that runs it is killed, and it ends in FAILURE.
+        soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
+        on_lost: what becomes of it when its worker dies: "retry" runs it again (at least once), "fail"
+            ends it in FAILURE (at most once).
+
+    Raises:
+        InvalidTask: an option has a value that it cannot have, or this is no function for a task.
+        TypeError: there is no such option.
+    """
+    checked.option_names(options, OPTION_NAMES, OPTION_NAMES, "@task")
+    given = TaskOptions(**options)
+    if function is None:
+        return lambda function: Task(function, given)
+    return Task(function, given)
+
+
+#: Celery's word for the same thing.
+shared_task = task
+
+
+def _check_function(function: object) -> None:
+    """Refuse what looks like a task's body, and would never run as one."""
+    if isinstance(function, str):
+        hint = f"Write @task(name={function!r})."
+    elif inspect.isclass(function):
+        hint = "It is a class: write a function that uses it."
+    elif not callable(function) or isinstance(function, Task):
+        hint = ""
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        hint = "It is a generator, so that calling it runs nothing: return a list instead."
+    elif not hasattr(function, "__qualname__"):
+        hint = "It has no name of its own: write a def that calls it."
+    else:
+        return
+    raise InvalidTask(f"@task decorates functions, not {function!r}.", hint=hint)
+
+
+def _signature(body: Callable[..., Any], path: str) -> inspect.Signature:
+    try:
+        return inspect.signature(body)
+    except ValueError:
+        raise InvalidTask(
+            f"@task(bind=True) passes the task itself, and {path} takes no argument.",
+            hint="Write self as its first parameter, or leave bind out.",
+        ) from None
+
+
+def definition_of(task: Task[..., Any] | str) -> Definition:
+    """What is known of a task, given itself or by its name.
+
+    Raises:
+        NotRegistered: nothing has this name.
+        InvalidTask: it is no task.
+    """
+    if isinstance(task, str):
+        return registry.get(task)
+    if isinstance(task, Task):
+        return task._definition
+    raise InvalidTask(f"task={task!r} is no task.", hint="Decorate the function with @task.")
+
+
+def enqueue_many(
+    task: Task[..., Any] | str, calls: Iterable[Call], **options: Any
+) -> list[AsyncResult]:
+    """Enqueue many calls of one task in few statements: all of them, or none.
+
+    Args:
+        task: the task, or its name.
+        calls: ``(args, kwargs)`` pairs.
+        **options: as ``apply_async`` takes them, for all of the calls; not ``task_id``.
+
+    Returns:
+        One result for each call, in their order.
+
+    Raises:
+        As ``apply_async`` does, naming the call by its number; then none is enqueued.
+    """
+    definition = definition_of(task)
+    if "task_id" in options:
+        raise InvalidTask("enqueue_many cannot give many tasks one task_id.")
+    checked.option_names(options, CALL_OPTIONS, CALL_OPTIONS, "enqueue_many()")
+    shared = Options(**options)
+    prepared = []
+    for number, call in enumerate(calls):
+        try:
+            args, kwargs = call
+            prepared.append(prepare(definition, args, kwargs, shared))
+        except (TypeError, ValueError) as error:
+            error.add_note(f"In call {number} of enqueue_many; none was enqueued.")
+            raise
+    if prepared:
+        insert(prepared)
+    return AsyncResult.all_enqueued([new.task_id for new in prepared])

@@ -1,0 +1,1 @@
+"""How a committed row reaches a process that runs it."""

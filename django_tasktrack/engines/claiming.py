@@ -1,0 +1,124 @@
+"""How much to claim, and when to look."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import transitions
+from ..outcomes import Claim
+from ..pools import Pool
+from ..registration import Registration
+from ..vendors import Vendor
+
+#: Claims are taken ahead to cover so many seconds of work, but no more than so many,
+AHEAD, AHEAD_LIMIT = 0.05, 500
+#: and given back after they have waited behind long bodies for so many seconds.
+GIVE_BACK_AFTER = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker is asked to do.
+
+    Args:
+        queues: those that it serves; empty for all.
+        names: the tasks that it knows.
+        burst: end when nothing is due.
+        poll_min, poll_max: shortest and longest pause between two looks at the table, in seconds.
+        patience: seconds after which a statement is given up.
+    """
+
+    queues: Sequence[str]
+    names: Sequence[str]
+    burst: bool
+    poll_min: float
+    poll_max: float
+    patience: float
+
+
+class Claiming:
+    """Keeps the pool supplied: with what it can use, and no more than it will soon start."""
+
+    def __init__(self, vendor: Vendor, plan: Plan, pool: Pool, registration: Registration) -> None:
+        self._vendor = vendor
+        self._plan = plan
+        self._pool = pool
+        self._registration = registration
+        self._body_seconds = 1.0
+        self._more = True
+        self._pause = plan.poll_min
+        self._claim_at = self._promote_at = 0.0
+
+    def look_now(self) -> None:
+        """Somebody says that there is something to do."""
+        self._claim_at = self._promote_at = 0.0
+        self._pause = self._plan.poll_min
+
+    def look_at(self, moment: float) -> None:
+        """A task of ours will be due at this monotonic moment."""
+        self._claim_at = min(self._claim_at, moment)
+        self._promote_at = min(self._promote_at, moment)
+
+    def learn(self, body_seconds: float) -> None:
+        """A body took so long."""
+        self._body_seconds += 0.2 * (body_seconds - self._body_seconds)
+        self._more = self._more or self._plan.burst  # it may have enqueued others
+
+    def due_at(self) -> float:
+        """When to call ``run`` next, if nothing happens before."""
+        if not self._room():
+            return self._promote_at
+        return min(self._promote_at, 0.0 if self._more else self._claim_at)
+
+    def run(self) -> Sequence[Claim]:
+        """Promote what has become due, and claim what there is room for.
+
+        Returns:
+            New claims, to be submitted to the pool.
+        """
+        self._give_back_late()
+        self._promote()
+        room, now = self._room(), time.monotonic()
+        if not room or (not self._more and now < self._claim_at):
+            return ()
+        claims = transitions.claim(
+            self._vendor, self._registration.worker_id, self._plan.queues, self._plan.names, room
+        )
+        self._more = len(claims) == room
+        self._pause = self._plan.poll_min if claims else min(self._pause * 2, self._plan.poll_max)
+        self._claim_at = now + self._pause
+        return claims
+
+    def is_exhausted(self) -> bool:
+        """Whether the last look found all that is due, and nothing has become due since."""
+        if not self._more:
+            self._promote_at = 0.0
+            self._promote()
+        return not self._more
+
+    def _room(self) -> int:
+        """How many more claims the pool can use now."""
+        waiting, running = self._pool.load()
+        ahead = math.floor(self._pool.concurrency * AHEAD / max(self._body_seconds, 1e-5))
+        ahead = min(ahead, AHEAD_LIMIT)
+        free = self._pool.concurrency + ahead - waiting - running
+        return free if waiting <= ahead // 2 else 0
+
+    def _give_back_late(self) -> None:
+        """Claims that wait behind long bodies go back: another worker may be free."""
+        late = self._pool.withdraw_waiting(GIVE_BACK_AFTER)
+        if late:
+            self._body_seconds = max(self._body_seconds, GIVE_BACK_AFTER)
+            transitions.unclaim(self._vendor, late)
+
+    def _promote(self) -> None:
+        now = time.monotonic()
+        if now < self._promote_at:
+            return
+        promoted, following = self._vendor.promote()
+        pause = self._plan.poll_max if following is None else min(following, self._plan.poll_max)
+        self._promote_at = now + max(pause, 0.001)
+        self._more = self._more or bool(promoted)

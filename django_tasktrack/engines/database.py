@@ -1,0 +1,263 @@
+"""The default engine: workers claim rows from the table and write outcomes in groups.
+
+One thread owns the connection. Whenever it is idle it writes all that has piled up since the last
+write, then claims what there is room for: no added latency at low load, one commit for hundreds of
+tasks at high load. User code never runs in it, and it never waits for user code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import time
+from collections import deque
+
+from .. import transitions
+from ..maintenance import Maintenance
+from ..outcomes import Claim
+from ..pools import Pool
+from ..pools.base import Event, Reported
+from ..registration import Registration
+from ..vendors import Vendor, errors
+from ..waker import Waker
+from . import tasklog
+from .claiming import Claiming, Plan
+from .outbox import FLUSH_LIMIT, Outbox
+from .revoking import Revoking
+from .settling import Settling
+from .strays import Strays
+from .trouble import Trouble
+
+logger = logging.getLogger("django_tasktrack.worker")
+
+#: Stopping, a worker whose time is over tries for so many seconds more to say so to a failing database.
+_LAST_WORDS = 1.0
+
+
+class DatabaseEngine:
+    """The worker's link between the table and its pool.
+
+    ``post``, ``stop`` and ``lose`` may be called from any thread; ``run`` is the engine's own.
+
+    Args:
+        vendor: of the database that holds the tasks.
+        plan: what to do.
+        pool: runs the bodies.
+        registration: this worker's row.
+        maintenance: its share of the upkeep.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        plan: Plan,
+        pool: Pool,
+        registration: Registration,
+        maintenance: Maintenance,
+    ) -> None:
+        #: Whether it ended although bodies run on that its pool could not stop.
+        self.left_bodies_running = False
+        self._vendor = vendor
+        self._plan = plan
+        self._pool = pool
+        self._registration = registration
+        self._maintenance = maintenance
+        outbox = Outbox()
+        self._claiming = Claiming(vendor, plan, pool, registration)
+        self._revoking = Revoking(vendor, pool, registration, outbox, plan.poll_max)
+        self._settling = Settling(vendor, pool, outbox, self._revoking, self._claiming)
+        self._strays = Strays(vendor, registration, outbox, self._revoking, pool.has)
+        self._outbox = outbox
+        self._trouble = Trouble()
+        self._claims: list[Claim] = []
+        self._events: deque[Event] = deque()
+        self._stop_at: float | None = None
+        self._lost: str | None = None
+        self._registered = True
+        self._waker = Waker()
+        self._connected = False
+        self._listening: int | None = None
+
+    def post(self, event: Event) -> None:
+        """Tell of something that happened in the pool."""
+        self._events.append(event)
+        self._waker.wake()
+
+    def stop(self, grace: float) -> None:
+        """Claim nothing more, and end once what runs has ended, or after ``grace`` seconds."""
+        self._stop_at = time.monotonic() + grace
+        self._waker.wake()
+
+    def lose(self, why: str) -> None:
+        """This worker's tasks belong to others by now: drop everything and begin anew."""
+        self._lost = why
+        self._waker.wake()
+
+    def run(self) -> None:
+        """Work until stopped, whatever the database does meanwhile."""
+        try:
+            self._work()
+        finally:
+            self._waker.close()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                if self._turn():
+                    return
+                self._trouble.over()
+            except errors.TROUBLE as error:
+                pause = self._trouble.met(error)
+                if not errors.passes_by_itself(error):
+                    self._hang_up()
+                if self._gives_up(error):
+                    return
+                time.sleep(pause)
+
+    def _turn(self) -> bool:
+        """Do all that can be done now, then wait for more. True: the work is over.
+
+        Wherever it breaks off, the next turn goes on: nothing is forgotten before it is written.
+        """
+        if self._lost:
+            self._drop_all(self._lost)
+        self._connect()
+        if not self._registered:
+            self._registration.register()
+            self._registered = True
+        self._take_events()
+        self._settling.run()
+        self._revoking.run()
+        if self._stop_at is not None:
+            return self._wind_down(self._stop_at)
+        self._supply()
+        self._strays.run()
+        self._maintenance.run(time.monotonic())
+        if self._plan.burst and self._is_drained():
+            return True
+        self._wait_until(self._claiming.due_at(), self._maintenance.due_at, self._strays.due_at)
+        return False
+
+    def _supply(self) -> None:
+        """Claim for the pool, unless ends cannot be written and pile up."""
+        if not self._claims and len(self._outbox) < FLUSH_LIMIT:
+            self._claims += self._claiming.run()
+        if self._claims:
+            ready = self._settling.begin_surely(self._claims)
+            for claim in ready:
+                tasklog.log_start(claim)
+            self._pool.submit(ready)
+            self._claims = []
+
+    def _take_events(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if event.claim.worker_id != self._registration.worker_id:
+                continue  # of a former life of this worker
+            if isinstance(event, Reported):
+                self._settling.report(event)
+            else:
+                self._settling.end(event)
+
+    def _is_drained(self) -> bool:
+        if any(self._pool.load()) or self._events or not self._settling.is_idle():
+            return False
+        return self._claiming.is_exhausted()
+
+    # Waiting
+
+    def _wait_until(self, *moments: float) -> None:
+        """Sleep until one of these moments, an event, a notification, or something to write."""
+        if self._events:
+            return
+        due = min(*moments, self._settling.due_at(), self._revoking.due_at)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._waker, selectors.EVENT_READ)
+            if self._listening is not None:
+                selector.register(self._listening, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(max(0.0, due - time.monotonic()))}
+        if self._waker.fileno() in ready:
+            self._waker.clear()
+        if self._listening in ready:
+            self._vendor.take_notifications(self._on_notified)
+
+    def _on_notified(self) -> None:
+        self._claiming.look_now()
+        self._revoking.look_now()
+
+    # Stopping
+
+    def _wind_down(self, stop_at: float) -> bool:
+        """Let running bodies end until ``stop_at``; then give their tasks back. True: done."""
+        self._claims += self._pool.withdraw_waiting()
+        if self._claims:
+            transitions.unclaim(self._vendor, self._claims)
+            self._claims = []
+        if self._is_idle():
+            return True
+        if time.monotonic() >= stop_at:
+            self._release_running()
+            return True
+        self._wait_until(stop_at)
+        return False
+
+    def _is_idle(self) -> bool:
+        """Whether nothing runs here, and nothing is left to be written."""
+        _, running = self._pool.load()
+        return not running and not self._events and self._settling.is_idle()
+
+    def _release_running(self) -> None:
+        """Give back what still runs: its attempt does not count."""
+        running = self._stop_running()
+        ended = {event.claim.task_id for event in self._events if not isinstance(event, Reported)}
+        self._take_events()  # some may have ended just before
+        for claim, began in running:
+            if claim.task_id not in ended:
+                self._outbox.add(transitions.released(claim, began, "the worker stopped"))
+                logger.warning("%s[%s] goes back to its queue.", claim.name, claim.task_id)
+        for _ in range(3):  # each write takes one change a task
+            self._settling.run()
+        self._vendor.notify("due")
+
+    def _stop_running(self) -> list[tuple[Claim, float]]:
+        """Stop the bodies that can be stopped; what ran."""
+        running = self._pool.running()
+        self.left_bodies_running |= bool(running) and not self._pool.can_terminate
+        self._pool.abandon()
+        return running
+
+    def _gives_up(self, error: Exception) -> bool:
+        """Whether a worker that is to stop ends without the database."""
+        if self._stop_at is None:
+            return False
+        worth_it = not self._is_idle() or errors.passes_by_itself(error)
+        if worth_it and time.monotonic() < self._stop_at + _LAST_WORDS:
+            return False
+        self._stop_running()
+        logger.error("Stopped without the database; what was claimed here will be rescued.")
+        return True
+
+    # Trouble
+
+    def _drop_all(self, why: str) -> None:
+        """What this worker held belongs to others: stop it and forget it, with or without a database.
+        Then it registers as a new worker."""
+        logger.error("This worker was lost (%s); it drops its tasks and begins anew.", why)
+        self._pool.abandon()
+        self._claims.clear()
+        self._events.clear()
+        self._settling.forget()
+        self._revoking.forget()
+        self._lost, self._registered = None, False
+
+    def _connect(self) -> None:
+        if not self._connected:
+            self._vendor.connect(self._plan.patience)
+            self._listening = self._vendor.listen(self._on_notified)
+            self._connected = True
+
+    def _hang_up(self) -> None:
+        self._connected, self._listening = False, None
+        with contextlib.suppress(*errors.TROUBLE):
+            self._vendor.connection.close()

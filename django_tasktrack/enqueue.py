@@ -1,0 +1,145 @@
+"""From a call of a task to its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from . import checked, transitions
+from .changes import NewTask
+from .conf import config
+from .exceptions import DuplicateTaskId, InvalidTask
+from .ids import new_id, required_id
+from .payloads import encode
+from .registry import Definition
+from .vendors import task_database
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one enqueue differs from what its task declares. Durations are seconds or ``timedelta``.
+
+    Args:
+        countdown: run no earlier than so long after the commit's clock.
+        eta: run no earlier than this time; not together with ``countdown``.
+        expires: a duration or a time after which it must not start any more.
+        queue: where to put it.
+        priority: -100 to 100, larger first.
+        task_id: a UUID of the caller's.
+        owner: a user, or a string that names one.
+        actor: who enqueues, for history.
+        time_limit, soft_time_limit: durations, instead of the task's own.
+    """
+
+    countdown: float | timedelta | None = None
+    eta: datetime | None = None
+    expires: float | timedelta | datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    task_id: UUID | str | None = None
+    owner: object = None
+    actor: str = ""
+    time_limit: float | timedelta | None = None
+    soft_time_limit: float | timedelta | None = None
+    goal_id: int | None = None
+
+
+def prepare(
+    definition: Definition,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    options: Options,
+) -> NewTask:
+    """The row to insert for one call of a task.
+
+    Raises:
+        TypeError: the arguments do not fit the task's signature, or are no list and dict.
+        PayloadError: an argument cannot be carried as JSON.
+        InvalidTask: an option has a value that it cannot have.
+    """
+    name = definition.name
+    try:
+        args, kwargs = checked.call(args, kwargs)
+        definition.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    expires_in, expires_at = _expiry(options.expires)
+    max_retries = definition.retry.max_retries
+    return NewTask(
+        task_id=new_id() if options.task_id is None else required_id(options.task_id),
+        name=name,
+        args=encode(list(args), "args"),
+        kwargs=encode(dict(kwargs), "kwargs"),
+        queue=_queue(options.queue, definition),
+        priority=checked.priority(
+            definition.priority if options.priority is None else options.priority
+        ),
+        max_attempts=None if max_retries is None else max_retries + 1,
+        delay=_countdown(options),
+        run_after=None if options.eta is None else checked.aware(options.eta, "eta"),
+        expires_in=expires_in,
+        expires_at=expires_at,
+        owner=checked.owner_key(options.owner),
+        actor=options.actor,
+        goal_id=options.goal_id,
+        time_limit=_limit(options.time_limit, definition.time_limit, "time_limit"),
+        soft_time_limit=_limit(
+            options.soft_time_limit, definition.soft_time_limit, "soft_time_limit"
+        ),
+        rerun_if_lost=definition.rerun_if_lost,
+    )
+
+
+def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> None:
+    """Insert prepared tasks in the caller's transaction.
+
+    Args:
+        tasks: all or none of them.
+        own_ids: the caller chose ids, so one of them may exist.
+
+    Raises:
+        DuplicateTaskId: one does. The caller's transaction stays usable.
+    """
+    using = task_database()
+    if not own_ids:
+        transitions.enqueue(tasks, using=using)
+        return
+    try:
+        with transaction.atomic(using=using):  # a savepoint, because the insert may fail
+            transitions.enqueue(tasks, using=using)
+    except IntegrityError:
+        raise DuplicateTaskId(
+            f"A task with id {tasks[0].task_id} exists.",
+            hint="Choose another task_id, or leave it out.",
+        ) from None
+
+
+def _queue(queue: object, definition: Definition) -> str:
+    if queue is None:
+        queue = definition.queue if definition.queue is not None else config().DEFAULT_QUEUE
+    return checked.queue_name(queue)
+
+
+def _limit(given: object, own: float | None, what: str) -> float | None:
+    return own if given is None else checked.time_limit(given, what)
+
+
+def _countdown(options: Options) -> float:
+    if options.countdown is None:
+        return 0.0
+    if options.eta is not None:
+        raise InvalidTask("countdown and eta are both given.", hint="Give one of them.")
+    return max(0.0, checked.seconds(options.countdown, "countdown"))
+
+
+def _expiry(expires: object) -> tuple[float | None, datetime | None]:
+    if expires is None:
+        return None, None
+    if isinstance(expires, datetime):
+        return None, checked.aware(expires, "expires")
+    return checked.seconds(expires, "expires"), None

@@ -1,0 +1,72 @@
+"""Task ids: time-ordered UUIDs that can be told apart from ids that were never issued here.
+
+An id is a UUIDv7 whose last 24 bits are a keyed checksum of the other 104, so an id without a row is
+known to be ours or not (docs/adr/0002-expired-or-unknown.md). The checksum authenticates nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from uuid import UUID
+
+import uuid_utils
+from django.conf import settings
+from django.utils.encoding import force_bytes
+
+from .exceptions import InvalidTask
+
+_TAG_BITS = 24
+_TAG_MASK = (1 << _TAG_BITS) - 1
+
+
+@lru_cache(maxsize=16)
+def _key(secret: str | bytes) -> bytes:
+    return hashlib.blake2b(force_bytes(secret), digest_size=32, person=b"tasktrack-ids").digest()
+
+
+def _tag(head: int, secret: str | bytes) -> int:
+    digest = hashlib.blake2b(head.to_bytes(13, "big"), digest_size=3, key=_key(secret)).digest()
+    return int.from_bytes(digest, "big")
+
+
+def new_id() -> UUID:
+    """A fresh id; later ids of one process sort after earlier ones."""
+    head = uuid_utils.uuid7().int >> _TAG_BITS
+    return UUID(int=head << _TAG_BITS | _tag(head, settings.SECRET_KEY))
+
+
+def is_ours(task_id: UUID) -> bool:
+    """Whether the id was issued with this project's SECRET_KEY (or one of its fallbacks).
+
+    A foreign id passes by chance once in 16 million; ids that callers chose never do on purpose.
+    """
+    secrets: Iterable[str | bytes] = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    head, tag = task_id.int >> _TAG_BITS, task_id.int & _TAG_MASK
+    return task_id.version == 7 and any(_tag(head, secret) == tag for secret in secrets)
+
+
+def parse_id(value: object) -> UUID | None:
+    """The UUID that ``value`` spells, or None where it spells none."""
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
+
+
+def required_id(value: object) -> UUID:
+    """The UUID that ``value`` spells.
+
+    Raises:
+        InvalidTask: it spells none.
+    """
+    task_id = parse_id(value)
+    if task_id is None:
+        raise InvalidTask(
+            f"task_id={value!r} is not a UUID.",
+            hint="Leave it out, or pass uuid.uuid4() or its string.",
+        )
+    return task_id

@@ -1,0 +1,440 @@
+"""The tables: tasks, their history, their progress, workers, goals. Models carry reads, no state writes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .exceptions import TasktrackError
+from .ids import new_id
+from .querysets import GoalQuerySet, HistoryQuerySet, TaskQuerySet, WorkerQuerySet
+from .states import FINAL, Stage, State
+
+STATES = [(state.value, state.value) for state in State]
+
+
+class PartialIndex(models.Index):
+    """A conditional index that stays an index where the database has no partial ones.
+
+    Django leaves conditional indexes out on MariaDB and MySQL, and claims would scan the table there.
+    Instead they get the same columns, behind the stage where the condition is about the stage.
+    """
+
+    def create_sql(
+        self,
+        model: type[models.Model],
+        schema_editor: BaseDatabaseSchemaEditor,
+        using: str = "",
+        **kwargs: Any,
+    ) -> Statement:
+        if schema_editor.connection.features.supports_partial_indexes:
+            return super().create_sql(model, schema_editor, using, **kwargs)
+        return models.Index(fields=self._whole(), name=self.name).create_sql(
+            model, schema_editor, using, **kwargs
+        )
+
+    def remove_sql(
+        self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, **kwargs: Any
+    ) -> str:
+        if schema_editor.connection.features.supports_partial_indexes:
+            return super().remove_sql(model, schema_editor, **kwargs)
+        return models.Index(fields=self._whole(), name=self.name).remove_sql(
+            model, schema_editor, **kwargs
+        )
+
+    def _whole(self) -> list[str]:
+        conditions = self.condition.children if self.condition else []
+        about = [child[0] for child in conditions if isinstance(child, tuple)]
+        lead = ["stage"] if any(lookup.split("__")[0] == "stage" for lookup in about) else []
+        return [*lead, *(f"{order and '-'}{name}" for name, order in self.fields_orders)]
+
+
+class TrackedTask(models.Model):
+    """One task, from the moment that it is enqueued.
+
+    ``state`` says what is true of it; ``stage`` says who has to look at the row next (see ``states``).
+    ``seq`` is the number of its last history row. ``lease`` rises with every claim and fences every
+    write of the attempt that holds it.
+    """
+
+    id = models.UUIDField(_("id"), primary_key=True, default=new_id, editable=False)
+    name = models.CharField(_("task name"), max_length=255)
+    args = models.JSONField(_("positional arguments"), default=list, blank=True)
+    kwargs = models.JSONField(_("keyword arguments"), default=dict, blank=True)
+    queue = models.CharField(_("queue"), max_length=100)
+    priority = models.SmallIntegerField(_("priority"), default=0)
+
+    state = models.CharField(_("state"), max_length=8, choices=STATES)
+    stage = models.SmallIntegerField(_("stage"), choices=[(s.value, s.name) for s in Stage])
+    label = models.CharField(_("label"), max_length=50, blank=True, default="")
+    seq = models.PositiveIntegerField(_("history rows"), default=1)
+
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    max_attempts = models.PositiveIntegerField(_("allowed attempts"), null=True)
+    time_limit = models.FloatField(_("time limit, seconds"), null=True)
+    soft_time_limit = models.FloatField(_("soft time limit, seconds"), null=True)
+    rerun_if_lost = models.BooleanField(_("run again if lost"), default=True)
+    losses = models.PositiveIntegerField(_("lost attempts"), default=0)
+    crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    lease = models.BigIntegerField(_("lease"), default=0)
+    worker = models.ForeignKey(
+        "Worker",
+        verbose_name=_("worker"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="tasks",
+    )
+
+    created_at = models.DateTimeField(_("created"))
+    changed_at = models.DateTimeField(_("last change"))
+    run_after = models.DateTimeField(_("run after"))
+    expires_at = models.DateTimeField(_("expires"), null=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    revoke_requested_at = models.DateTimeField(_("revoke requested"), null=True)
+    revoke_request = models.JSONField(_("revoke request"), null=True)
+
+    result = models.JSONField(_("result"), null=True)
+    error_type = models.CharField(_("error"), max_length=255, blank=True, default="")
+    error_message = models.TextField(_("error message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
+
+    owner = models.CharField(_("owner"), max_length=255, blank=True, default="")
+    goal = models.ForeignKey(
+        "Goal",
+        verbose_name=_("goal"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="tasks",
+    )
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        default_permissions = ("view", "delete")
+        permissions = [
+            ("view_trackedtask_payload", "Can see arguments, results and tracebacks"),
+            ("revoke_trackedtask", "Can revoke tasks"),
+            ("terminate_trackedtask", "Can terminate running tasks"),
+            ("retry_trackedtask", "Can run finished tasks again"),
+        ]
+        indexes = [
+            PartialIndex(
+                fields=["queue", "-priority", "id"],
+                condition=Q(stage=Stage.DUE),
+                name="tasktrack_due",
+            ),
+            PartialIndex(
+                fields=["run_after"],
+                condition=Q(stage=Stage.SCHEDULED),
+                name="tasktrack_scheduled",
+            ),
+            PartialIndex(
+                fields=["name"],
+                condition=Q(stage=Stage.HELD),
+                name="tasktrack_held",
+            ),
+            PartialIndex(
+                fields=["worker"],
+                condition=Q(stage=Stage.CLAIMED),
+                name="tasktrack_claimed",
+            ),
+            PartialIndex(
+                fields=["state", "finished_at"],
+                condition=Q(stage=Stage.DONE),
+                name="tasktrack_done",
+            ),
+            PartialIndex(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, stage__lt=Stage.CLAIMED),
+                name="tasktrack_expiring",
+            ),
+            PartialIndex(fields=["owner", "id"], condition=Q(owner__gt=""), name="tasktrack_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.id}]"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def shown_state(self) -> str:
+        """What to call the state: while it runs, the task's own word for it."""
+        return self.label or self.state
+
+    @property
+    def retries(self) -> int:
+        """Retries as Celery counts them."""
+        return max(0, self.attempt - 1 - self.losses)
+
+    @property
+    def wait(self) -> timedelta | None:
+        """Time between being due and the start of the latest attempt."""
+        return self.started_at - self.run_after if self.started_at else None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the latest attempt has run, or ran."""
+        if not self.started_at:
+            return None
+        if self.state == State.STARTED:
+            return timezone.now() - self.started_at
+        return self.finished_at - self.started_at if self.finished_at else None
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TasktrackError("Tasks are deleted by purge alone.", hint="manage.py tasktrack purge")
+
+
+class StateChange(models.Model):
+    """One row of a task's history. Added in the write that changes the state; never changed."""
+
+    pk = models.CompositePrimaryKey("task_id", "seq")
+    task = models.ForeignKey(
+        TrackedTask,
+        verbose_name=_("task"),
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="history",
+    )
+    seq = models.PositiveIntegerField(_("number"))
+    state = models.CharField(_("state"), max_length=8, choices=STATES)
+    label = models.CharField(_("label"), max_length=50, blank=True, default="")
+    attempt = models.PositiveIntegerField(_("attempt"))
+    lease = models.BigIntegerField(_("lease"))
+    at = models.DateTimeField(_("at"))
+    worker = models.ForeignKey(
+        "Worker",
+        verbose_name=_("worker"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    actor = models.CharField(_("actor"), max_length=255, blank=True, default="")
+    reason = models.CharField(_("reason"), max_length=255, blank=True, default="")
+    error_type = models.CharField(_("error"), max_length=255, blank=True, default="")
+    error_message = models.TextField(_("error message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
+
+    objects = HistoryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("state change")
+        verbose_name_plural = _("state changes")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.seq}. {self.label or self.state}"
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TasktrackError("History is append-only and written with the state it tells of.")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TasktrackError("History is deleted by purge alone.", hint="manage.py tasktrack purge")
+
+
+class Progress(models.Model):
+    """How far a task is: one row a task, written while it runs, on a connection of its own."""
+
+    task = models.OneToOneField(
+        TrackedTask,
+        verbose_name=_("task"),
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="progress",
+    )
+    lease = models.BigIntegerField(_("lease"))
+    current = models.FloatField(_("current"), null=True)
+    total = models.FloatField(_("total"), null=True)
+    message = models.CharField(_("message"), max_length=255, blank=True, default="")
+    meta = models.JSONField(_("meta"), null=True)
+    began_at = models.DateTimeField(_("began"))
+    updated_at = models.DateTimeField(_("updated"))
+
+    class Meta:
+        verbose_name = _("progress")
+        verbose_name_plural = _("progress")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.message or f"{self.current} / {self.total}"
+
+    @property
+    def percent(self) -> float | None:
+        """0 to 100, or None where the total is not known."""
+        if self.current is None or not self.total:
+            return None
+        return max(0.0, min(100.0, 100.0 * self.current / self.total))
+
+    def eta(self, now: datetime | None = None) -> timedelta | None:
+        """Time left at the speed so far, or None where it cannot be told."""
+        if not self.current or not self.total or self.current < 0:
+            return None
+        spent = self.updated_at - self.began_at
+        if not spent:
+            return None
+        try:
+            left = spent * max(0.0, self.total - self.current) / self.current
+        except OverflowError:  # longer than a timedelta can say
+            return None
+        since_update = (now or timezone.now()) - self.updated_at
+        return max(timedelta(0), left - since_update)
+
+
+class Worker(models.Model):
+    """One incarnation of a worker process. A restarted worker is a new row."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("name"), max_length=255)
+    host = models.CharField(_("host"), max_length=255)
+    pid = models.PositiveIntegerField(_("process id"))
+    pool = models.CharField(_("pool"), max_length=20)
+    concurrency = models.PositiveIntegerField(_("concurrency"))
+    can_terminate = models.BooleanField(_("can terminate tasks"))
+    queues = models.JSONField(_("queues"), default=list, help_text=_("Empty: all of them."))
+    known_tasks = models.JSONField(_("known tasks"), default=list)
+    version = models.CharField(_("version"), max_length=50, blank=True, default="")
+    started_at = models.DateTimeField(_("started"))
+    heartbeat_at = models.DateTimeField(_("last heartbeat"))
+    stopped_at = models.DateTimeField(_("stopped"), null=True)
+    lost_at = models.DateTimeField(_("found lost"), null=True)
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_alive(self) -> bool:
+        return self.stopped_at is None and self.lost_at is None
+
+    @property
+    def condition(self) -> str:
+        """One word for what became of it."""
+        if self.lost_at:
+            return "lost"
+        return "stopped" if self.stopped_at else "alive"
+
+
+class Goal(models.Model):
+    """What the business wants, apart from the tasks that serve it; it outlives them."""
+
+    class State(models.TextChoices):
+        OPEN = "OPEN", _("open")
+        ACTIVE = "ACTIVE", _("active")
+        ACHIEVED = "ACHIEVED", _("achieved")
+        MISSED = "MISSED", _("missed")
+        FAILED = "FAILED", _("failed")
+        ABANDONED = "ABANDONED", _("abandoned")
+
+    #: Still pursued.
+    UNMET = (State.OPEN, State.ACTIVE)
+
+    kind = models.CharField(_("kind"), max_length=255)
+    key = models.CharField(_("key"), max_length=255)
+    subject_type = models.CharField(_("subject type"), max_length=100, blank=True, default="")
+    subject_id = models.CharField(_("subject"), max_length=255, blank=True, default="")
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.OPEN)
+    reason = models.CharField(_("reason"), max_length=255, blank=True, default="")
+    evidence = models.JSONField(_("evidence"), null=True)
+    late = models.BooleanField(_("late"), default=False)
+
+    task_name = models.CharField(_("task name"), max_length=255)
+    task_args = models.JSONField(_("positional arguments"), default=list)
+    task_kwargs = models.JSONField(_("keyword arguments"), default=dict)
+    task_options = models.JSONField(_("enqueue options"), default=dict)
+    achieve_on_success = models.BooleanField(_("achieved by the task's success"), default=False)
+
+    attempts = models.PositiveIntegerField(_("tasks used"), default=0)
+    max_attempts = models.PositiveIntegerField(_("tasks allowed"), null=True)
+    deadline = models.DateTimeField(_("deadline"), null=True)
+    next_attempt_at = models.DateTimeField(_("next task"), null=True)
+    created_at = models.DateTimeField(_("created"))
+    settled_at = models.DateTimeField(_("settled"), null=True)
+
+    objects = GoalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("goal")
+        verbose_name_plural = _("goals")
+        default_permissions = ("view", "change")
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "key"], name="tasktrack_goal_kind_key"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "next_attempt_at"], name="tasktrack_goal_next"),
+            models.Index(fields=["state", "deadline"], name="tasktrack_goal_deadline"),
+            models.Index(fields=["subject_type", "subject_id"], name="tasktrack_goal_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+    @property
+    def is_unmet(self) -> bool:
+        return self.state in self.UNMET
+
+
+class GoalAttempt(models.Model):
+    """A task that served a goal: kept when the task itself is purged."""
+
+    goal = models.ForeignKey(
+        Goal, verbose_name=_("goal"), on_delete=models.CASCADE, related_name="attempt_set"
+    )
+    number = models.PositiveIntegerField(_("number"))
+    task_id: models.UUIDField[UUID, UUID] = models.UUIDField(_("task"), unique=True)
+    state = models.CharField(_("state"), max_length=8, choices=STATES)
+    created_at = models.DateTimeField(_("created"))
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    error = models.CharField(_("error"), max_length=255, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("goal attempt")
+        verbose_name_plural = _("goal attempts")
+        default_permissions = ("view",)
+        ordering = ("goal", "number")
+        constraints = [
+            models.UniqueConstraint(fields=["goal", "number"], name="tasktrack_goal_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.state}"
+
+
+class PurgeHorizon(models.Model):
+    """The greatest task id that purge has deleted: the compact record behind EXPIRED. One row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    task_id = models.UUIDField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"purged up to {self.task_id}"

@@ -1,0 +1,70 @@
+"""What a task may leave behind in the process that ran it, and the next one must not find."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from . import sessions
+
+#: A connection that was idle for so many seconds is tried before a body uses it.
+_TRUST = 1.0
+
+_local = threading.local()
+
+
+def prepare_connections() -> None:
+    """Have connections that were idle checked when the coming body first uses them.
+
+    The server may have closed them meanwhile: a restart, a killed session, an idle limit of the network.
+    """
+    sessions.watch()
+    if time.monotonic() - getattr(_local, "cleaned_at", 0.0) < _TRUST:
+        return
+    for connection in connections.all(initialized_only=True):
+        connection.health_check_enabled = True  # type: ignore[attr-defined]  # the stubs lag
+        connection.health_check_done = False  # type: ignore[attr-defined]
+
+
+def clean_connections() -> None:
+    """Close connections that a task left broken, changed or inside a transaction; keep the others open.
+
+    ``CONN_MAX_AGE`` is respected where it is positive. Its default of 0 speaks of requests; between
+    tasks a connection stays open, as in any management command, unless it belongs to a pool.
+    """
+    for connection in connections.all(initialized_only=True):
+        connection.queries_log.clear()  # with DEBUG it would grow for ever
+        if connection.connection is not None and _is_spent(connection):
+            _discard(connection)
+    _local.cleaned_at = time.monotonic()
+
+
+def flush_output() -> None:
+    """Let what a task has printed be seen, and no forked process print it again."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+            stream.flush()
+
+
+def _is_spent(connection: BaseDatabaseWrapper) -> bool:
+    if connection.settings_dict.get("OPTIONS", {}).get("pool"):
+        return True  # closing it gives it back
+    aged = connection.close_at is not None and time.monotonic() >= connection.close_at
+    if aged and connection.settings_dict["CONN_MAX_AGE"]:
+        return True
+    if connection.in_atomic_block or not connection.autocommit or sessions.is_changed(connection):
+        return True
+    return connection.errors_occurred and not connection.is_usable()
+
+
+def _discard(connection: BaseDatabaseWrapper) -> None:
+    """Close it whatever it thinks of its transaction."""
+    connection.in_atomic_block = False
+    connection.savepoint_ids = []
+    connection.run_on_commit = []
+    connection.close()

@@ -1,0 +1,93 @@
+"""The one place that deletes tasks: finished ones, old enough, with their history and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from .conf import config
+from .models import Progress, PurgeHorizon, StateChange, TrackedTask
+from .states import FINAL, Stage, State
+from .vendors import Vendor, task_database, vendor_for
+
+#: Rows that one transaction deletes.
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many tasks of a state were (or would be) deleted."""
+
+    state: State
+    before: datetime
+    tasks: int
+
+
+def purge(
+    *, older_than: float | None = None, dry_run: bool = False, using: str | None = None
+) -> list[Purged]:
+    """Delete finished tasks whose retention is over. Goals and their attempts stay.
+
+    Args:
+        older_than: seconds since the end, instead of what the settings say for each state.
+        dry_run: count only.
+        using: database alias.
+
+    Returns:
+        One line a state; none for a state whose tasks are kept for ever.
+    """
+    vendor = vendor_for(using or task_database())
+    now = vendor.now()
+    kept = {state: _retention(state, older_than) for state in sorted(FINAL)}
+    return [
+        _purge_state(vendor, state, now - timedelta(seconds=retention), dry_run)
+        for state, retention in kept.items()
+        if retention is not None
+    ]
+
+
+def _retention(state: State, older_than: float | None) -> float | None:
+    """Seconds that tasks of a state are kept; None for ever."""
+    if older_than is not None:
+        return older_than
+    settings = config()
+    return settings.FAILURE_RETENTION if state is State.FAILURE else settings.RETENTION
+
+
+def _purge_state(vendor: Vendor, state: State, before: datetime, dry_run: bool) -> Purged:
+    old = TrackedTask.objects.using(vendor.using).filter(
+        stage=Stage.DONE, state=state, finished_at__lte=before
+    )
+    if dry_run:
+        return Purged(state, before, old.count())
+    return Purged(state, before, sum(_batches(vendor, old.order_by("finished_at"))))
+
+
+def _batches(vendor: Vendor, old) -> Iterator[int]:  # type: ignore[no-untyped-def]
+    """Delete batch by batch, so that no transaction is long; yields how many each time."""
+    while True:
+        with transaction.atomic(using=vendor.using):
+            ids = list(vendor.locked(old, wait=False).values_list("pk", flat=True)[:BATCH])
+            if not ids:
+                return
+            _delete(vendor, ids)
+        yield len(ids)
+
+
+def _delete(vendor: Vendor, ids: Sequence[UUID]) -> None:
+    """Delete these tasks with all that hangs on them, and remember how far purge has come.
+
+    ``_raw_delete`` is the queryset's own single DELETE: the public one is refused, and would collect
+    related rows first.
+    """
+    using = vendor.using
+    StateChange.objects.using(using).filter(task_id__in=ids)._raw_delete(using)
+    Progress.objects.using(using).filter(task_id__in=ids)._raw_delete(using)
+    TrackedTask.objects.using(using).filter(pk__in=ids)._raw_delete(using)
+    horizon = PurgeHorizon.objects.using(using)
+    horizon.get_or_create(pk=1, defaults={"task_id": max(ids)})
+    horizon.filter(task_id__lt=max(ids)).update(task_id=max(ids))

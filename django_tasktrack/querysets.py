@@ -1,0 +1,99 @@
+"""Reads, in the words of the domain. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from .exceptions import TasktrackError
+from .states import FINAL, UNFINISHED, WAITING, Stage
+
+if TYPE_CHECKING:
+    from .models import Goal, StateChange, TrackedTask, Worker  # noqa: F401  for the generics below
+
+_Model = TypeVar("_Model", bound=models.Model)
+
+
+class KeptQuerySet(models.QuerySet[_Model]):
+    """Rows that ordinary code reads and never deletes: only ``manage.py tasktrack purge`` does."""
+
+    def delete(self) -> NoReturn:
+        raise TasktrackError(
+            f"{self.model._meta.verbose_name_plural} are deleted by purge alone.",
+            hint="Run manage.py tasktrack purge.",
+        )
+
+
+class TaskQuerySet(KeptQuerySet["TrackedTask"]):
+    """Questions about tasks."""
+
+    def waiting(self) -> Self:
+        return self.filter(state__in=WAITING)
+
+    def unfinished(self) -> Self:
+        return self.filter(state__in=UNFINISHED)
+
+    def finished(self) -> Self:
+        return self.filter(state__in=FINAL)
+
+    def due(self) -> Self:
+        """Runnable now by a worker that knows their name."""
+        return self.filter(stage=Stage.DUE)
+
+    def claimed_by(self, worker_id: int) -> Self:
+        return self.filter(stage=Stage.CLAIMED, worker_id=worker_id)
+
+    def for_queue(self, *queues: str) -> Self:
+        return self.filter(queue__in=queues)
+
+    def named(self, names: Iterable[str]) -> Self:
+        return self.filter(name__in=list(names))
+
+    def not_expired(self, now: Any = None) -> Self:
+        """Without those whose ``expires`` has passed at ``now`` (default: this moment)."""
+        now = now or timezone.now()
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+
+    def in_claim_order(self) -> Self:
+        """Larger priority first, then age."""
+        return self.order_by("-priority", "pk")
+
+    def owned_by(self, owner: str) -> Self:
+        return self.filter(owner=owner)
+
+    def many(self, ids: Iterable[UUID]) -> Self:
+        return self.filter(pk__in=list(ids))
+
+
+class HistoryQuerySet(KeptQuerySet["StateChange"]):
+    """Questions about history, which is only ever added to."""
+
+    def update(self, **values: Any) -> NoReturn:
+        raise TasktrackError("History is append-only.", hint="Record a new change instead.")
+
+    def in_order(self) -> Self:
+        return self.order_by("task_id", "seq")
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    """Questions about workers."""
+
+    def alive(self) -> Self:
+        """Neither stopped nor found lost. A dead one counts until its lease has run out."""
+        return self.filter(stopped_at__isnull=True, lost_at__isnull=True)
+
+
+class GoalQuerySet(models.QuerySet["Goal"]):
+    """Questions about goals."""
+
+    def unmet(self) -> Self:
+        return self.filter(state__in=self.model.UNMET)
+
+    def for_subject(self, subject: models.Model) -> Self:
+        """Goals that are about this model instance."""
+        return self.filter(subject_type=subject._meta.label_lower, subject_id=str(subject.pk))

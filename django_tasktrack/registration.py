@@ -1,0 +1,135 @@
+"""A worker's row: that it exists, that it lives, that it has stopped."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from . import liveness
+from .heartbeat import Beat, Heartbeat
+from .models import Worker
+from .vendors import Vendor
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a worker says of itself."""
+
+    name: str
+    pool: str
+    concurrency: int
+    can_terminate: bool
+    queues: Sequence[str]
+    known_tasks: Sequence[str]
+    version: str
+
+
+class Registration:
+    """The row of this process, and the watch over its signs of life.
+
+    Args:
+        vendor: of the database that holds the tasks.
+        identity: what to write.
+        heartbeat: gives the signs of life.
+        lease: after so many seconds without one, this worker considers itself lost.
+        on_lost: called, from a thread of its own, when it is.
+        on_dead: called when the heartbeat's process is gone, or says nothing any more.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        identity: Identity,
+        heartbeat: Heartbeat,
+        lease: float,
+        *,
+        on_lost: Callable[[str], None],
+        on_dead: Callable[[], None],
+    ) -> None:
+        self.worker_id = 0
+        self._vendor = vendor
+        self._identity = identity
+        self._heartbeat = heartbeat
+        self._lease = lease
+        self._on_lost = on_lost
+        self._on_dead = on_dead
+        self._ended = False
+        self._locked = self._unheard = False
+        self._last = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
+
+    def register(self) -> int:
+        """Write a new row, and from now on act under its number."""
+        began, now = time.monotonic(), self._vendor.now()
+        with transaction.atomic(using=self._vendor.using):
+            row = Worker.objects.using(self._vendor.using).create(
+                name=self._identity.name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                pool=self._identity.pool,
+                concurrency=self._identity.concurrency,
+                can_terminate=self._identity.can_terminate,
+                queues=list(self._identity.queues),
+                known_tasks=list(self._identity.known_tasks),
+                version=self._identity.version,
+                started_at=now,
+                heartbeat_at=now,
+            )
+            self._locked = liveness.hold(self._vendor.connection, row.pk)
+        self.worker_id, self._last = row.pk, began
+        self._heartbeat.follow(row.pk)
+        return row.pk
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the signs of life, and say that this worker has stopped in an orderly way."""
+        self._ended = True
+        self._heartbeat.end()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1)
+        self._heartbeat.reap()
+        mine = Worker.objects.using(self._vendor.using).filter(pk=self.worker_id)
+        mine.update(stopped_at=self._vendor.now())
+
+    def _watch(self) -> None:
+        """Take signs of life; the silence between them is measured here, whatever has caused it."""
+        while True:
+            # Read before the signs that came until then: a body may hold the interpreter's lock, and
+            # with it this thread, between any two lines.
+            asked = time.monotonic()
+            try:
+                for beat in self._heartbeat.receive(timeout=min(1.0, self._lease / 5)):
+                    self._take(beat)
+            except (EOFError, OSError):
+                if not self._ended:
+                    self._on_dead()
+                return
+            silence = asked - self._last
+            if silence > self._lease and not self._locked:
+                self._lose(f"no sign of life for {silence:.0f} s")
+
+    def _take(self, beat: Beat) -> None:
+        self._unheard = False
+        if beat.worker_id != self.worker_id:
+            return  # of a former life
+        if beat.counted:
+            self._last = beat.moment
+        elif beat.counted is False and not self._ended:
+            self._lose("another worker has found this one lost")
+
+    def _lose(self, why: str) -> None:
+        self._last = time.monotonic()  # said once; the next row begins anew
+        if self._unheard:  # not a word since the last time: the process itself does not live
+            self._on_dead()
+        else:
+            self._unheard = True
+            self._on_lost(why)

@@ -1,0 +1,87 @@
+"""The tasks that this process knows, by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .exceptions import InvalidTask, NotRegistered, nearest
+from .retries import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What enqueueing and running need to know of a task.
+
+    Args:
+        name: by which rows call it.
+        body: what runs; takes the task's own arguments.
+        signature: of those arguments, to check them where they are given.
+        origin: where it was declared, for error messages.
+        queue: None for the default one.
+        priority: -100 to 100, larger first.
+        retry: when a failed attempt runs again.
+        time_limit: seconds after which its process is killed; None for the worker's default.
+        soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
+        rerun_if_lost: whether it runs again when its worker died.
+    """
+
+    name: str
+    body: Callable[..., Any]
+    signature: inspect.Signature
+    origin: str
+    queue: str | None
+    priority: int
+    retry: RetryPolicy
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    rerun_if_lost: bool = True
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the body is an ``async def``."""
+        return inspect.iscoroutinefunction(inspect.unwrap(_function_of(self.body)))
+
+
+def _function_of(body: Callable[..., Any]) -> Callable[..., Any]:
+    return body.func if isinstance(body, functools.partial) else body
+
+
+_definitions: dict[str, Definition] = {}
+
+
+def register(definition: Definition) -> None:
+    """Make a task known.
+
+    Raises:
+        InvalidTask: another function has this name already.
+    """
+    known = _definitions.get(definition.name)
+    if known is not None and known.origin != definition.origin:
+        raise InvalidTask(
+            f"Two tasks are named {definition.name!r}: {known.origin} and {definition.origin}.",
+            hint="Give one of them another name=.",
+        )
+    _definitions[definition.name] = definition
+
+
+def get(name: str) -> Definition:
+    """The task of this name.
+
+    Raises:
+        NotRegistered: with the nearest name that is known.
+    """
+    try:
+        return _definitions[name]
+    except KeyError:
+        raise NotRegistered(
+            f"No task is named {name!r} here.", hint=nearest(name, _definitions)
+        ) from None
+
+
+def names() -> list[str]:
+    """The names of all tasks that this process knows, sorted."""
+    return sorted(_definitions)

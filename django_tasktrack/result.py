@@ -1,0 +1,496 @@
+"""What became of a task: ``AsyncResult``, the handle that ``delay()`` returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+
+from . import transitions
+from .exceptions import (
+    InvalidTask,
+    ResultExpired,
+    TaskFailure,
+    TaskRevokedError,
+    TimeoutError,  # noqa: A004  Celery's name for it
+    UnknownTask,
+    WouldDeadlock,
+)
+from .ids import is_ours, parse_id
+from .models import Progress, PurgeHorizon, StateChange, TrackedTask
+from .states import EXPIRED, FINAL, UNKNOWN, Stage, State
+from .transitions import Answer
+from .vendors import task_database
+
+#: Pauses between two looks while waiting, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """How far a task is, at one moment.
+
+    Attributes:
+        current, total: in the task's own unit; None where it did not say.
+        percent: 0 to 100, or None where the total is not known.
+        message: the task's own words.
+        eta: time left at the speed so far, or None.
+        meta: what ``update_state(meta=)`` gave last.
+        updated_at: when it was told.
+    """
+
+    current: float | None = None
+    total: float | None = None
+    percent: float | None = None
+    message: str = ""
+    eta: timedelta | None = None
+    meta: Any = None
+    updated_at: datetime | None = None
+
+    @classmethod
+    def of(cls, row: Progress) -> ProgressView:
+        return cls(
+            row.current, row.total, row.percent, row.message, row.eta(), row.meta, row.updated_at
+        )
+
+
+class AsyncResult:
+    """The state, progress and result of one task, read from its row whenever asked.
+
+    Args:
+        task_id: any id; one that is no UUID is simply UNKNOWN.
+
+    Once the task is final it is read no more. ``str(result)`` is its id.
+    """
+
+    def __init__(self, task_id: UUID | str) -> None:
+        self.id = str(task_id)
+        self._uuid = parse_id(task_id)
+        self._row: TrackedTask | None = None
+        self._frozen = False
+        self._absent_state: str | None = None
+        self._committed = True
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncResult) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @classmethod
+    def enqueued(cls, task_id: UUID) -> Self:
+        """The result of a task that the current transaction has just inserted."""
+        return cls.all_enqueued([task_id])[0]
+
+    @classmethod
+    def all_enqueued(cls, ids: Iterable[UUID]) -> list[Self]:
+        """As ``enqueued``, for many."""
+        results = [cls(task_id) for task_id in ids]
+        using = task_database()
+        if connections[using].in_atomic_block:
+
+            def committed() -> None:
+                for result in results:
+                    result._committed = True
+
+            for result in results:
+                result._committed = False
+            transaction.on_commit(committed, using=using)
+        return results
+
+    @classmethod
+    def many(cls, ids: Iterable[UUID | str]) -> list[Self]:
+        """The results of many ids, in their order, as they were at that moment.
+
+        One query reads them; if some have no row, one more tells whether they were purged. They do not read again until ``refresh()``.
+        """
+        results = [cls(task_id) for task_id in ids]
+        known = [result._uuid for result in results if result._uuid]
+        rows = {row.pk: row for row in _rows().many(known)}
+        for result in results:
+            result._row = rows.get(result._uuid) if result._uuid else None
+            result._frozen = True
+        missing = [result for result in results if result._row is None]
+        absent = missing_states(result.id for result in missing) if missing else {}
+        for result in missing:
+            result._absent_state = absent[result.id]
+        return results
+
+    # State
+
+    @property
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def state(self) -> str:
+        """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; while it runs, the task's own label.
+
+        UNKNOWN for an id that no task has, EXPIRED for one whose task has been purged.
+        """
+        row = self._current()
+        return row.shown_state if row else self._state_without_row()
+
+    @property
+    def status(self) -> str:
+        """Celery's other name for ``state``."""
+        return self.state
+
+    def exists(self) -> bool:
+        """Whether the task has a row."""
+        return self._current() is not None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the task existed and has been purged."""
+        return self.state == EXPIRED
+
+    def ready(self) -> bool:
+        """Whether waiting is over: it has ended, or has been purged."""
+        row = self._current()
+        return row.is_finished if row else self._state_without_row() == EXPIRED
+
+    def successful(self) -> bool:
+        return self._is(State.SUCCESS)
+
+    def failed(self) -> bool:
+        return self._is(State.FAILURE)
+
+    def revoked(self) -> bool:
+        return self._is(State.REVOKED)
+
+    def _is(self, state: State) -> bool:
+        row = self._current()
+        return row is not None and row.state == state
+
+    # What it says
+
+    @property
+    def result(self) -> Any:
+        """The return value; after a failure the exception; before the end ``info``'s meta."""
+        row = self._current()
+        if row is None:
+            return None
+        if row.state == State.SUCCESS:
+            return row.result
+        if row.state in (State.FAILURE, State.RETRY):
+            return failure(row)
+        if row.state == State.REVOKED:
+            return _revoked(row)
+        return self._meta(row)
+
+    @property
+    def info(self) -> Any:
+        """Celery's other name for ``result``: while the task runs, what it said in ``meta``."""
+        return self.result
+
+    @property
+    def traceback(self) -> str | None:
+        """Of the last failed attempt."""
+        row = self._current()
+        return row.traceback or None if row else None
+
+    @property
+    def progress(self) -> ProgressView:
+        """How far the task is."""
+        row = self._current()
+        progress = _progress_of(row) if row else None
+        return ProgressView.of(progress) if progress else ProgressView()
+
+    def history(self) -> list[StateChange]:
+        """Every change of its state, oldest first."""
+        if self._uuid is None:
+            return []
+        rows = StateChange.objects.using(task_database()).filter(task_id=self._uuid)
+        return list(rows.select_related("worker").in_order())
+
+    @staticmethod
+    def _meta(row: TrackedTask) -> Any:
+        progress = _progress_of(row)
+        return progress.meta if progress else None
+
+    # What is known of it
+
+    @property
+    def name(self) -> str | None:
+        row = self._current()
+        return row.name if row else None
+
+    @property
+    def args(self) -> list[Any] | None:
+        row = self._current()
+        return row.args if row else None
+
+    @property
+    def kwargs(self) -> dict[str, Any] | None:
+        row = self._current()
+        return row.kwargs if row else None
+
+    @property
+    def queue(self) -> str | None:
+        row = self._current()
+        return row.queue if row else None
+
+    @property
+    def retries(self) -> int | None:
+        row = self._current()
+        return row.retries if row else None
+
+    @property
+    def date_done(self) -> datetime | None:
+        row = self._current()
+        return row.finished_at if row else None
+
+    @property
+    def worker(self) -> str | None:
+        """Name of the worker that runs it, or ran it last."""
+        row = self._current()
+        return row.worker.name if row and row.worker_id and row.worker else None
+
+    # Waiting
+
+    def get(
+        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
+    ) -> Any:
+        """Wait for the end and return the result; None where its value was forgotten.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+            propagate: raise the task's exception; else return it.
+            interval: seconds between two looks; by default short ones that grow.
+
+        Raises:
+            TaskFailure: the task failed. It is also an instance of the class that was raised, where
+                that is imported here.
+            TaskRevokedError: the task was revoked.
+            TimeoutError: it did not end in time.
+            UnknownTask, ResultExpired: there is no such task, or no longer.
+            WouldDeadlock: the transaction that enqueued it has not been committed.
+        """
+        for pause in self._pauses(timeout, interval):
+            time.sleep(pause)
+        return self._value(propagate)
+
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's other name for ``get``."""
+        return self.get(*args, **kwargs)
+
+    async def aget(
+        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
+    ) -> Any:
+        """``get`` for asynchronous code."""
+        pauses = self._pauses(timeout, interval)
+        look = sync_to_async(lambda: next(pauses, None))
+        while (pause := await look()) is not None:
+            await asyncio.sleep(pause)
+        return await sync_to_async(self._value)(propagate)
+
+    def _pauses(self, timeout: float | None, interval: float | None) -> Iterator[float]:
+        """How long to sleep before each next look, until the task has ended."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = interval or _FIRST_PAUSE
+        self._frozen = False
+        while not self._has_ended():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise self._timed_out(timeout or 0.0)
+            yield pause if left is None else min(pause, left)
+            pause = interval or min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _timed_out(self, timeout: float) -> TimeoutError:
+        row = self._current()
+        return TimeoutError(
+            f"Task {self.id} is {self.state} after {timeout:g} s.",
+            hint=_what_it_does(row) if row else "",
+        )
+
+    def _has_ended(self) -> bool:
+        row = self._current()
+        if row is None:
+            raise self._absent()
+        if not row.is_finished and not self._committed:
+            raise WouldDeadlock(
+                f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "
+                "can see it.",
+                hint="Wait for it after the atomic block.",
+            )
+        return row.is_finished
+
+    def _absent(self) -> UnknownTask:
+        if self.state == EXPIRED:
+            return ResultExpired(f"Task {self.id} has been purged.", hint="Keep results longer.")
+        return UnknownTask(
+            f"No task has the id {self.id}.",
+            hint="Its transaction was rolled back, or the id is of another system.",
+        )
+
+    def _value(self, propagate: bool) -> Any:
+        row = self._current()
+        if row is None:
+            raise self._absent()
+        if row.state == State.SUCCESS:
+            return row.result
+        error = failure(row) if row.state == State.FAILURE else _revoked(row)
+        if propagate:
+            raise error
+        return error
+
+    # Acting on it
+
+    def revoke(
+        self,
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+        wait: bool = False,
+        timeout: float | None = None,
+        *,
+        actor: str = "",
+        reason: str = "",
+    ) -> Answer:
+        """Stop the task, in the current transaction.
+
+        Args:
+            terminate: kill the process that runs it; without, it ends at its next checkpoint.
+            signal: which signal to kill with.
+            wait: return once it has ended.
+            timeout: seconds to wait at most.
+            actor, reason: kept in history.
+
+        Returns:
+            What could be done: ``revoked`` (it never ran), ``requested`` (its worker has been asked; with
+            ``terminate``, its pool cannot kill), ``terminating``, ``refused`` (it had ended), ``unknown``.
+        """
+        if signal not in transitions.SIGNALS:
+            hint = f"Use one of {', '.join(transitions.SIGNALS)}."
+            raise InvalidTask(f"signal={signal!r} cannot end a task.", hint=hint)
+        if self._uuid is None:
+            return Answer.UNKNOWN
+        kill_with = signal if terminate else None
+        answers = transitions.revoke([self._uuid], signal=kill_with, actor=actor, reason=reason)
+        self.refresh()
+        if wait and answers[self._uuid] in (Answer.REQUESTED, Answer.TERMINATING):
+            self.get(timeout=timeout, propagate=False)
+        return answers[self._uuid]
+
+    def rerun(self, *, actor: str = "", reason: str = "") -> Answer:
+        """Run a failed or revoked task again, under the same id."""
+        if self._uuid is None:
+            return Answer.UNKNOWN
+        answers = transitions.rerun([self._uuid], actor=actor, reason=reason)
+        self.refresh()
+        return answers[self._uuid]
+
+    def forget(self) -> None:
+        """Drop the result's value; the state and the history stay, and ``get()`` returns None."""
+        if self._uuid is not None:
+            transitions.forget([self._uuid])
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Read the row again when next asked, even if the task had ended."""
+        self._row, self._frozen, self._absent_state = None, False, None
+
+    def _state_without_row(self) -> str:
+        return self._absent_state or missing_states([self.id])[self.id]
+
+    def _current(self) -> TrackedTask | None:
+        """The row: the one that is known while nothing can change it, else a fresh one."""
+        settled = self._frozen or (self._row is not None and self._row.state in FINAL)
+        if not settled and self._uuid is not None:
+            self._row = _rows().filter(pk=self._uuid).first()
+        return self._row
+
+
+def _rows() -> Any:
+    return TrackedTask.objects.using(task_database()).select_related("worker", "progress")
+
+
+def _progress_of(row: TrackedTask) -> Progress | None:
+    return getattr(row, "progress", None)
+
+
+def _what_it_does(row: TrackedTask) -> str:
+    """Why an unfinished task may not have ended yet."""
+    if row.state == State.STARTED:
+        worker = f" on {row.worker.name}" if row.worker_id and row.worker else ""
+        return f"It has been running since {_moment(row.started_at)}{worker}."
+    if row.stage == Stage.SCHEDULED:
+        return f"It runs no earlier than {_moment(row.run_after)}."
+    return f"manage.py worker must run for its queue, {row.queue!r}."
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}".rstrip() if at else "an unknown time"
+
+
+def missing_states(ids: Iterable[UUID | str]) -> Mapping[str, str]:
+    """For ids without a row, whether they were ours and have been purged: EXPIRED, else UNKNOWN."""
+    horizon = PurgeHorizon.objects.using(task_database()).first()
+
+    def of(task_id: UUID | None) -> str:
+        purged = task_id and horizon and task_id <= horizon.task_id and is_ours(task_id)
+        return EXPIRED if purged else UNKNOWN
+
+    return {str(given): of(parse_id(given)) for given in ids}
+
+
+def failure(row: TrackedTask) -> TaskFailure:
+    """The exception that a task ended with, to be raised here.
+
+    An exception class that this process has imported becomes a base of it, so that ``except
+    ValueError`` catches it. Nothing is imported for it, and its ``__init__`` does not run.
+    """
+    bases: tuple[type, ...] = (TaskFailure, *_loaded_exception(row.error_type))
+    try:
+        kind = type(row.error_type.rpartition(".")[2] or "TaskFailure", bases, {})
+        error = _made(kind, row.error_message)
+    except Exception:  # noqa: BLE001  the layouts do not go together, or the class resists
+        error = TaskFailure.__new__(TaskFailure, row.error_message)
+    error.args = (row.error_message,)
+    error.hint, error.error_type, error.remote_traceback = "", row.error_type, row.traceback
+    if row.traceback:
+        error.add_note(f"\nIn the worker:\n{row.traceback}")
+    return error
+
+
+def _made(kind: type[TaskFailure], message: str) -> TaskFailure:
+    """An instance made by a built-in class that can, so that no code of the project's runs.
+
+    Raises:
+        TypeError: none of its bases can.
+    """
+    makers: list[Any] = [base for base in kind.__mro__ if base.__module__ == "builtins"]
+    for maker in makers[:-1]:  # the last is object
+        with contextlib.suppress(TypeError):  # its layout is not the instance's
+            error: TaskFailure = maker.__new__(kind, message)
+            return error
+    raise TypeError(f"{kind} cannot be made from a message")
+
+
+def _loaded_exception(path: str) -> tuple[type[Exception], ...]:
+    module_name, _, name = path.rpartition(".")
+    found: object = sys.modules.get(module_name or "builtins")
+    kind = vars(found).get(name) if found is not None else None
+    return (kind,) if isinstance(kind, type) and issubclass(kind, Exception) else ()
+
+
+def _revoked(row: TrackedTask) -> TaskRevokedError:
+    last = StateChange.objects.using(task_database()).filter(task_id=row.pk, seq=row.seq).first()
+    words = [last.reason, f"by {last.actor}" if last.actor else ""] if last else []
+    why = " ".join(word for word in words if word)
+    return TaskRevokedError(f"Task {row.pk} was revoked{': ' + why if why else ''}.")

@@ -1,0 +1,134 @@
+"""Runs one attempt of one task and says how it ended. Writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from . import registry
+from .context import Context, Request, running
+from .exceptions import Ignore, Retry, TaskRevoked
+from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
+from .payloads import decode, encode
+from .registry import Definition
+from .retries import exhausted
+
+Send = Callable[[Report], None]
+
+
+def run(claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]) -> Outcome:
+    """Run the body of a claimed task in the calling thread; an ``async def`` in a loop of its own.
+
+    Args:
+        claim: what to run.
+        worker: the worker's name, for ``request.hostname``.
+        send: takes the task's reports.
+        is_revoked: whether someone wants it to end; asked at each checkpoint.
+
+    Returns:
+        How it ended. No exception of the task's escapes, ``SystemExit`` included.
+    """
+    try:
+        attempt = _Attempt(claim, worker, send, is_revoked)
+    except Exception as error:  # noqa: BLE001  a row that cannot be read is that task's failure
+        return failed(error, reason="could not be started")
+    with running(attempt.context):
+        try:
+            attempt.context.in_body = True
+            # In a copy of the context: a language or a time zone that it activates ends with it.
+            value = copy_context().run(attempt.call)
+            if attempt.definition.is_async:
+                value = asyncio.run(value)
+            attempt.context.in_body = False
+        except BaseException as error:  # noqa: BLE001  SystemExit in a task is that task's failure
+            attempt.context.in_body = False
+            return attempt.outcome_of_error(error)
+        return attempt.outcome_of_value(value)
+
+
+async def run_async(
+    claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]
+) -> Outcome:
+    """``run`` in the calling event loop; a body that is no ``async def`` runs in a thread.
+
+    Cancelled while somebody wants the task to end, it answers that it was revoked.
+    """
+    try:
+        attempt = _Attempt(claim, worker, send, is_revoked)
+    except Exception as error:  # noqa: BLE001  as above
+        return failed(error, reason="could not be started")
+    with running(attempt.context):
+        try:
+            if attempt.definition.is_async:
+                value = await attempt.call()
+            else:
+                value = await asyncio.to_thread(attempt.call)
+        except asyncio.CancelledError as error:
+            return revoked("") if is_revoked() else attempt.outcome_of_error(error)
+        except BaseException as error:  # noqa: BLE001  as above
+            return attempt.outcome_of_error(error)
+        return attempt.outcome_of_value(value)
+
+
+class _Attempt:
+    """One run of one body: its arguments decoded, its end judged."""
+
+    def __init__(
+        self, claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]
+    ) -> None:
+        self.claim = claim
+        self.definition = registry.get(claim.name)
+        self._args, self._kwargs = decode(claim.args), decode(claim.kwargs)
+        request = _request(claim, self._args, self._kwargs, worker)
+        self.context = Context(claim, request, send, is_revoked)
+
+    def call(self) -> Any:
+        """The body's value; what awaits in it, for an ``async def``."""
+        return self.definition.body(*self._args, **self._kwargs)
+
+    def outcome_of_value(self, value: Any) -> Outcome:
+        try:
+            return succeeded(encode(value, "The result"))
+        except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
+            return failed(error, reason="the result cannot be stored")
+
+    def outcome_of_error(self, error: BaseException) -> Outcome:
+        if isinstance(error, Ignore):
+            return ignored()
+        if isinstance(error, Retry):
+            reason = _retry_reason(self.claim, error.max_retries)
+            return retry_later(error.exc or error, error.delay, reason, error.max_retries)
+        if isinstance(error, TaskRevoked):
+            return revoked("")
+        return _after_error(self.definition, self.claim, error)
+
+
+def _after_error(definition: Definition, claim: Claim, error: BaseException) -> Outcome:
+    policy = definition.retry
+    if policy.covers(error) and not exhausted(claim.retries, claim.max_retries):
+        return retry_later(error, policy.delay_after(claim.retries), _retry_reason(claim))
+    return failed(error)
+
+
+def _retry_reason(claim: Claim, max_retries: int | None = None) -> str:
+    limit = claim.max_retries if max_retries is None else max_retries
+    allowed = "" if limit is None else f" of {limit}"
+    return f"retry {claim.retries + 1}{allowed}"
+
+
+def _request(claim: Claim, args: list[Any], kwargs: dict[str, Any], worker: str) -> Request:
+    return Request(
+        id=str(claim.task_id),
+        task=claim.name,
+        args=tuple(args),
+        kwargs=kwargs,
+        attempt=claim.attempt,
+        retries=claim.retries,
+        hostname=worker,
+        delivery_info={"routing_key": claim.queue, "priority": claim.priority},
+        eta=claim.run_after if claim.run_after > claim.created_at else None,
+        expires=claim.expires_at,
+        owner=claim.owner,
+    )

@@ -1,0 +1,99 @@
+"""The options of ``@task``, checked where the task is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, Literal
+
+from . import checked
+from .conf import at_declaration
+from .exceptions import InvalidTask
+from .retries import RetryPolicy
+
+_UNSET: Any = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """What ``@task`` was given; see there."""
+
+    name: str | None = None
+    bind: bool = False
+    queue: str | None = None
+    priority: int = 0
+    max_retries: int | None = _UNSET
+    default_retry_delay: float | timedelta | None = None
+    autoretry_for: Sequence[type[BaseException]] = ()
+    dont_autoretry_for: Sequence[type[BaseException]] = ()
+    retry_backoff: bool | float = False
+    retry_backoff_max: float = 600
+    retry_jitter: bool = True
+    track_started: bool = True
+    time_limit: float | timedelta | None = None
+    soft_time_limit: float | timedelta | None = None
+    on_lost: Literal["retry", "fail"] = "retry"
+
+    def __post_init__(self) -> None:
+        if self.on_lost not in ("retry", "fail"):
+            raise InvalidTask(f"on_lost={self.on_lost!r} is neither 'retry' nor 'fail'.")
+
+    def retry_policy(self) -> RetryPolicy:
+        """When a failed attempt runs again, with the settings where nothing was said.
+
+        Raises:
+            InvalidTask: an option has a value that it cannot have.
+        """
+        return RetryPolicy(
+            max_retries=self._max_retries(),
+            delay=self._delay(),
+            backoff=self._backoff(),
+            backoff_max=_pause(self.retry_backoff_max, "retry_backoff_max"),
+            jitter=self.retry_jitter,
+            only_for=_classes(self.autoretry_for, "autoretry_for"),
+            never_for=_classes(self.dont_autoretry_for, "dont_autoretry_for"),
+        )
+
+    def _max_retries(self) -> int | None:
+        if self.max_retries is _UNSET:
+            return at_declaration().DEFAULT_MAX_RETRIES
+        return _limit(self.max_retries)
+
+    def _delay(self) -> float:
+        if self.default_retry_delay is None:
+            return at_declaration().DEFAULT_RETRY_DELAY
+        return _pause(self.default_retry_delay, "default_retry_delay")
+
+    def _backoff(self) -> float:
+        if isinstance(self.retry_backoff, bool):
+            return float(self.retry_backoff)
+        return _pause(self.retry_backoff, "retry_backoff")
+
+
+OPTION_NAMES = tuple(field.name for field in fields(TaskOptions))
+
+
+def _limit(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise InvalidTask(f"max_retries={value!r} is no whole number from 0.", hint="Or None.")
+
+
+def _pause(value: object, what: str) -> float:
+    pause = checked.seconds(value, what)
+    if pause < 0:
+        raise InvalidTask(f"{what}={value!r} is negative.", hint="Pass seconds from 0.")
+    return pause
+
+
+def _classes(values: object, what: str) -> tuple[type[BaseException], ...]:
+    if isinstance(values, (list, tuple, set, frozenset)) and all(map(_is_exception, values)):
+        return tuple(values)
+    raise InvalidTask(
+        f"{what}={values!r} is no tuple of exception classes.", hint="Write (ValueError, OSError)."
+    )
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

@@ -1,0 +1,429 @@
+"""The specification of every statement that the write door needs, in portable Django.
+
+It runs on each database that Django knows. A faster vendor overrides a verb and must behave alike:
+``tests/vendors`` runs one suite over both on the same database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections, models, transaction
+from django.db.models import F, Min, Q
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from ..changes import Change, Held, NewTask, ProgressWrite, Written
+from ..models import Progress, StateChange, TrackedTask
+from ..outcomes import Claim
+from ..payloads import decode
+from ..states import ENQUEUE, WAITING, Stage, State
+from . import sessions
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+QuerySetT = TypeVar("QuerySetT", bound="models.QuerySet[Any]")
+
+# The columns that a change writes, in the order of ``_row_after``.
+_WRITTEN = (
+    "state", "stage", "label", "seq", "attempt", "max_attempts", "losses", "crashes", "lease", "worker_id",
+    "changed_at", "run_after", "started_at", "finished_at", "revoke_requested_at", "revoke_request",
+    "result", "error_type", "error_message", "traceback",
+)  # fmt: skip
+
+_CLAIMED = (
+    "id", "name", "args_text", "kwargs_text", "queue", "priority", "attempt", "losses", "crashes",
+    "lease", "max_attempts", "created_at", "run_after", "expires_at", "owner", "goal_id",
+    "time_limit", "soft_time_limit", "rerun_if_lost",
+)  # fmt: skip
+
+_CLOCKS = {"mysql": "SELECT utc_timestamp(6)", "postgresql": "SELECT clock_timestamp()"}
+
+
+class Vendor:
+    """Statements over one database alias, on the calling thread's connection.
+
+    Args:
+        using: the alias.
+    """
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return connections[self.using]
+
+    def now(self) -> datetime:
+        """The database's clock; an embedded database has this machine's."""
+        sql = _CLOCKS.get(self.connection.vendor)
+        if sql is None:
+            return timezone.now()
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            (now,) = cursor.fetchone()
+        aware = now if timezone.is_aware(now) else now.replace(tzinfo=UTC)
+        return aware if settings.USE_TZ else timezone.make_naive(aware)
+
+    # Enqueue
+
+    def insert(self, tasks: Sequence[NewTask]) -> None:
+        """Insert tasks and the first row of their history, in the caller's transaction."""
+        now = self.now()
+        rows = [self._new_row(task, now) for task in tasks]
+        first = [
+            StateChange(
+                task_id=task.task_id,
+                seq=1,
+                state=ENQUEUE.target,
+                attempt=0,
+                lease=0,
+                at=now,
+                actor=task.actor,
+            )
+            for task in tasks
+        ]
+        with transaction.atomic(using=self.using, savepoint=False):
+            TrackedTask.objects.using(self.using).bulk_create(rows, batch_size=500)
+            StateChange.objects.using(self.using).bulk_create(first, batch_size=500)
+
+    def _new_row(self, task: NewTask, now: datetime) -> TrackedTask:
+        run_after = task.run_after or now + timedelta(seconds=task.delay)
+        expires = task.expires_at
+        if task.expires_in is not None:
+            expires = now + timedelta(seconds=task.expires_in)
+        return TrackedTask(
+            id=task.task_id,
+            name=task.name,
+            args=decode(task.args),
+            kwargs=decode(task.kwargs),
+            queue=task.queue,
+            priority=task.priority,
+            state=ENQUEUE.target,
+            stage=Stage.SCHEDULED if run_after > now else Stage.DUE,
+            max_attempts=task.max_attempts,
+            created_at=now,
+            changed_at=now,
+            run_after=run_after,
+            expires_at=expires,
+            owner=task.owner,
+            goal_id=task.goal_id,
+            time_limit=task.time_limit,
+            soft_time_limit=task.soft_time_limit,
+            rerun_if_lost=task.rerun_if_lost,
+        )
+
+    # Claim
+
+    def claim(
+        self, worker_id: int, queues: Sequence[str], names: Sequence[str], limit: int
+    ) -> list[Claim]:
+        """Take up to ``limit`` due tasks: larger priority first, then age.
+
+        Args:
+            worker_id: the owner to be.
+            queues: those to look at; empty for all of them.
+            names: tasks that the worker knows; others are left alone.
+            limit: how many at most.
+
+        Returns:
+            The claims, each with its new lease, in the order in which to run them.
+        """
+        if limit < 1 or not names:
+            return []
+        with transaction.atomic(using=self.using):
+            due = TrackedTask.objects.using(self.using).due().named(names)
+            due = due.for_queue(*queues) if queues else due
+            due = due.not_expired(self.now()).in_claim_order()
+            ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
+            if not ids:
+                return []
+            taken = TrackedTask.objects.using(self.using).filter(pk__in=ids, stage=Stage.DUE)
+            taken.update(
+                stage=Stage.CLAIMED,
+                worker_id=worker_id,
+                lease=F("lease") + 1,
+                attempt=F("attempt") + 1,
+            )
+            return self._claims(worker_id, ids)
+
+    def _claims(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
+        text = models.TextField()
+        rows = (
+            TrackedTask.objects.using(self.using)
+            .claimed_by(worker_id)
+            .many(ids)
+            .annotate(args_text=Cast("args", text), kwargs_text=Cast("kwargs", text))
+            .in_claim_order()
+            .values(*_CLAIMED)
+        )
+        return [
+            Claim(
+                task_id=row.pop("id"),
+                args=row.pop("args_text"),
+                kwargs=row.pop("kwargs_text"),
+                worker_id=worker_id,
+                **row,
+            )
+            for row in rows
+        ]
+
+    def unclaim(self, claims: Iterable[Claim | Held]) -> int:
+        """Give claimed tasks back that did not start. Their attempt never was; returns how many.
+
+        Those that somebody holds stay claimed: no worker waits for user code.
+        """
+        given_back = 0
+        for batch in _batches(list(claims), 100):
+            same_lease = [Q(pk=claim.task_id, lease=claim.lease) for claim in batch]
+            tasks = TrackedTask.objects.using(self.using)
+            theirs = tasks.claimed_by(batch[0].worker_id).waiting()
+            theirs = theirs.filter(reduce(or_, same_lease), revoke_requested_at__isnull=True)
+            with transaction.atomic(using=self.using):
+                free = self.locked(theirs.order_by("pk"), wait=False).values_list("pk", flat=True)
+                given_back += theirs.many(list(free)).update(
+                    stage=Stage.DUE, worker_id=None, attempt=F("attempt") - 1
+                )
+        return given_back
+
+    # Write
+
+    def write(self, changes: Sequence[Change], *, wait: bool = False) -> Written:
+        """Apply the changes whose fence holds, each with its rows of history, all or none.
+
+        Args:
+            changes: at most one a task.
+            wait: wait for rows that someone holds, instead of answering that they are busy.
+        """
+        asked = {change.task_id: change for change in changes}
+        with transaction.atomic(using=self.using):
+            tasks = TrackedTask.objects.using(self.using).many(asked).order_by("pk")
+            found = list(self.locked(tasks.defer("args", "kwargs"), wait=wait))
+            held = [task for task in found if _passes(task, asked[task.pk])]
+            if held:
+                self._write_rows(held, asked)
+            applied = frozenset(task.pk for task in held)
+            missing = asked.keys() - {task.pk for task in found}
+            busy = self._existing(missing) if missing and not wait else frozenset()
+        return Written(applied, busy, frozenset(asked) - applied - busy)
+
+    def _existing(self, ids: Iterable[UUID]) -> frozenset[UUID]:
+        tasks = TrackedTask.objects.using(self.using).many(ids)
+        return frozenset(tasks.values_list("pk", flat=True))
+
+    def _write_rows(self, tasks: Sequence[TrackedTask], asked: dict[UUID, Change]) -> None:
+        now, moment = self.now(), time.monotonic()
+        history: list[StateChange] = []
+        rows: list[list[Any]] = []
+        fields = [TrackedTask._meta.get_field(name.removesuffix("_id")) for name in _WRITTEN]
+        for task in tasks:
+            change, guard = asked[task.pk], (task.pk, task.seq)
+            history += _apply(task, change, now, moment)
+            values = [getattr(task, name) for name in _WRITTEN]
+            rows.append([*values, *guard])
+        self._update_all(fields, rows)
+        # Tracebacks are long, and MariaDB takes a statement of 16 MB by default.
+        StateChange.objects.using(self.using).bulk_create(history, batch_size=100)
+
+    def _update_all(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+        """One UPDATE a row, guarded by the version that was read, in one ``executemany``."""
+        connection, quote = self.connection, self.connection.ops.quote_name
+        meta = TrackedTask._meta
+        guards: list[Any] = [meta.get_field("id"), meta.get_field("seq")]
+        sql = (
+            f"UPDATE {quote(meta.db_table)}"
+            f" SET {', '.join(f'{quote(field.column)} = %s' for field in fields)}"
+            f" WHERE {' AND '.join(f'{quote(field.column)} = %s' for field in guards)}"
+        )
+        columns = [*fields, *guards]
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                sql,
+                [
+                    [
+                        field.get_db_prep_save(value, connection)
+                        for field, value in zip(columns, row, strict=True)
+                    ]
+                    for row in rows
+                ],
+            )
+
+    def locked(self, rows: QuerySetT, *, wait: bool = True) -> QuerySetT:
+        """These rows, locked until the transaction ends; without ``wait``, only those that are free."""
+        features = self.connection.features
+        if not features.has_select_for_update:
+            return rows  # SQLite: the transaction itself is the lock
+        return rows.select_for_update(
+            skip_locked=not wait and features.has_select_for_update_skip_locked,
+            no_key=features.has_select_for_no_key_update,
+        )
+
+    def promote(self, limit: int = 1000) -> tuple[int, float | None]:
+        """Make scheduled tasks due whose time has come.
+
+        Returns:
+            How many, and the seconds until the next one (None: none is scheduled).
+        """
+        now = self.now()
+        scheduled = TrackedTask.objects.using(self.using).filter(stage=Stage.SCHEDULED)
+        promoted = 0
+        with transaction.atomic(using=self.using):
+            ripe = scheduled.filter(run_after__lte=now).order_by("run_after")
+            ids = list(self.locked(ripe, wait=False).values_list("pk", flat=True)[:limit])
+            if ids:
+                promoted = scheduled.many(ids).update(stage=Stage.DUE)
+        following = scheduled.aggregate(at=Min("run_after"))["at"]
+        return promoted, None if following is None else max(0.0, (following - now).total_seconds())
+
+    # Progress
+
+    def write_progress(self, writes: Sequence[ProgressWrite]) -> None:
+        """Store the newest progress of running tasks; those whose lease is gone are left out."""
+        asked = {write.task_id: write for write in writes}
+        with transaction.atomic(using=self.using):
+            now = self.now()
+            running = TrackedTask.objects.using(self.using).many(asked).filter(stage=Stage.CLAIMED)
+            leases = dict(running.values_list("pk", "lease"))
+            known = Progress.objects.using(self.using).in_bulk(list(leases))
+            for task_id, write in asked.items():
+                if leases.get(task_id) == write.lease:
+                    self._save_progress(_progress_after(known.get(task_id), write, now))
+
+    def _save_progress(self, row: Progress) -> None:
+        """Insert or update, unless a later attempt has written meanwhile."""
+        rows = Progress.objects.using(self.using)
+        values = {field.attname: getattr(row, field.attname) for field in row._meta.fields}
+        del values["task_id"]
+        if not rows.filter(pk=row.pk, lease__lte=row.lease).update(**values):
+            rows.bulk_create([row], ignore_conflicts=True)
+            rows.filter(pk=row.pk, lease__lte=row.lease).update(**values)
+
+    # A worker's own connection
+
+    def connect(self, patience: float) -> None:
+        """Give the calling thread a fresh connection on which nothing waits for ever.
+
+        Args:
+            patience: seconds after which a statement, or connecting, is given up.
+        """
+        sessions.connect(self.using, patience)
+
+    # Wake-up
+
+    def notify(self, topic: str) -> None:
+        """Tell listening workers that there is something to do. Nothing here: they poll."""
+
+    def listen(self, on_notified: Callable[[], None]) -> int | None:
+        """Start to listen; the descriptor to wait on, or None where a worker has to poll.
+
+        Args:
+            on_notified: called in this thread for what arrives during other statements.
+        """
+        return None
+
+    def take_notifications(self, on_notified: Callable[[], None]) -> None:
+        """Take what has made the descriptor of ``listen`` readable."""
+
+
+def _passes(task: TrackedTask, change: Change) -> bool:
+    """Whether the change's fence holds for the row as it is now."""
+    return (
+        task.state in change.transition.stored_sources
+        and task.lease == change.lease
+        and task.worker_id == change.worker_id
+        and not (change.transition.yields and task.revoke_requested_at)
+        and not (change.label and change.label == task.label)
+    )
+
+
+def _apply(task: TrackedTask, change: Change, now: datetime, moment: float) -> list[StateChange]:
+    """Bring the instance to what the row must say, and return its new rows of history.
+
+    ``now`` and ``moment`` are the same time on the database's clock and on the monotonic one.
+    """
+    happened = now - timedelta(seconds=change.happened_ago(moment))
+    began_ago = change.began_ago(moment)
+    history = []
+    if began_ago is not None and task.state in WAITING:
+        begun = max(now - timedelta(seconds=began_ago), task.changed_at)
+        task.started_at = task.changed_at = begun
+        task.state, task.seq = State.STARTED, task.seq + 1
+        history.append(_history(task, change, begun, reason=change.began_reason))
+        if change.began_lease is not None:
+            history[-1].lease = change.began_lease
+    happened = task.changed_at = max(happened, task.changed_at)
+    if change.target is State.STARTED and task.state in WAITING:
+        task.started_at = happened
+    counts = (0, 0, 0) if change.afresh else (task.attempt, task.losses, task.crashes)
+    task.attempt = counts[0] + change.attempt
+    task.losses = counts[1] + change.losses
+    task.crashes = counts[2] + change.crashes
+    task.state, task.stage, task.label = change.target, change.stage, change.label
+    task.seq += 1
+    task.lease += change.bump
+    if change.max_attempts is not None:
+        task.max_attempts = change.max_attempts
+    task.finished_at = happened if change.stage is Stage.DONE else None
+    task.result = decode(change.result)
+    if change.delay is not None:
+        task.run_after = now + timedelta(seconds=change.delay)
+    if change.stage in (Stage.DUE, Stage.SCHEDULED):
+        task.worker_id = None
+    if change.afresh:
+        task.revoke_requested_at = task.revoke_request = None
+        task.started_at = None
+    error = change.error
+    if change.target is not State.STARTED:
+        task.error_type = error.type if error else ""
+        task.error_message = error.message if error else ""
+        task.traceback = error.traceback if error else ""
+    last = _history(task, change, happened, reason=change.reason, actor=change.actor)
+    if error:
+        last.error_type, last.error_message = error.type, error.message
+        last.traceback = error.traceback
+    return [*history, last]
+
+
+def _history(
+    task: TrackedTask, change: Change, at: datetime, reason: str, actor: str = ""
+) -> StateChange:
+    return StateChange(
+        task_id=task.pk,
+        seq=task.seq,
+        state=task.state,
+        label=task.label if task.state == change.target else "",
+        attempt=task.attempt,
+        lease=task.lease,
+        at=at,
+        worker_id=change.worker_id,
+        reason=reason[:255],
+        actor=actor[:255],
+    )
+
+
+def _progress_after(row: Progress | None, write: ProgressWrite, now: datetime) -> Progress:
+    """The row after the write. A new lease starts over; what a report leaves out stays."""
+    if row is None or row.lease != write.lease:
+        row = Progress(task_id=write.task_id, lease=write.lease, began_at=now)
+    row.updated_at = now
+    if write.current is not None:
+        row.current = write.current
+    if write.total is not None:
+        row.total = write.total
+    if write.message is not None:
+        row.message = write.message[:255]
+    if write.meta is not None:
+        row.meta = decode(write.meta)
+    return row
+
+
+def _batches(items: Sequence[Claim | Held], size: int) -> Iterable[Sequence[Claim | Held]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,312 @@
+"""Tasks that the tests enqueue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+
+from django_tasktrack import goals, shared_task, task
+from django_tasktrack.declaration import Task
+from django_tasktrack.exceptions import LeaseLost, SoftTimeLimitExceeded
+from django_tasktrack.models import TrackedTask
+from tests import ledger
+from tests.app import hostile  # noqa: F401  its tasks belong to this app too
+from tests.app.models import Entry
+
+
+@shared_task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@task
+def echo(value: Any = None) -> Any:
+    return value
+
+
+@task
+def noted(number: int = 0, seconds: float = 0.0) -> int:
+    """Says in the ledger that it began and ended."""
+    ledger.write("began", number)
+    time.sleep(seconds)
+    ledger.write("ended", number)
+    return number
+
+
+@task
+def talks(what: str) -> None:
+    """Logs as the tasks of projects do."""
+    logging.getLogger(__name__).info(what)
+
+
+@task(max_retries=0)
+def fails(message: str = "no") -> None:
+    raise ValueError(message)
+
+
+@task(bind=True, max_retries=2, autoretry_for=(ConnectionError,), default_retry_delay=0.05)
+def flaky(self: Task[..., Any], good_attempt: int) -> int:
+    if self.request.attempt < good_attempt:
+        raise ConnectionError(f"attempt {self.request.attempt} of {good_attempt}")
+    return self.request.attempt
+
+
+@task(bind=True, max_retries=2)
+def asks_again(self: Task[..., Any], times: int) -> int:
+    if self.request.retries < times:
+        self.retry(exc=OSError("not yet"), countdown=0.05)
+    return self.request.retries
+
+
+@task(bind=True)
+def counts(self: Task[..., Any], to: int, pause: float = 0.05, quiet: bool = False) -> int:
+    """Counts with progress, or quietly, so that it cannot be asked to end."""
+    ledger_wanted = ledger.PATH in os.environ
+    if ledger_wanted:
+        ledger.write("began")
+    for number in range(to):
+        if not quiet:
+            self.progress.set(number + 1, to, f"number {number + 1}")
+        time.sleep(pause)
+    if ledger_wanted:
+        ledger.write("ended")
+    return to
+
+
+@task(bind=True)
+def labelled(self: Task[..., Any], in_transaction: bool = False) -> str:
+    """Calls its state PROGRESS until somebody has had time to see it."""
+    with transaction.atomic() if in_transaction else connection.cursor():
+        self.update_state(state="PROGRESS", meta={"current": 3, "total": 10, "note": "x"})
+        time.sleep(1.5)
+    return "done"
+
+
+@task
+def dies(how: str = "SIGKILL") -> None:
+    os.kill(os.getpid(), signal.Signals[how])
+
+
+@task
+def starts_a_process(seconds: int = 60) -> int:
+    child = subprocess.Popen(["sleep", str(seconds)])
+    ledger.write("grandchild", child.pid)
+    time.sleep(seconds)
+    return child.pid
+
+
+@task
+def leaves_a_transaction_open() -> None:
+    connection.set_autocommit(False)
+    connection.cursor().execute("SELECT 1")
+
+
+@task
+def says_autocommit() -> bool:
+    return connection.get_autocommit()
+
+
+@task
+def achieves(kind: str, key: str, evidence: Any = None, then_fail: bool = False) -> None:
+    with transaction.atomic():
+        goals.get(kind, key).achieve(evidence=evidence)
+        if then_fail:
+            raise ValueError("after achieving")
+
+
+@task
+def enqueues_another(number: int) -> str:
+    return str(noted.delay(number))
+
+
+@task
+def returns_a_set() -> set[int]:
+    ledger.write("ran")
+    return {1}
+
+
+@task(max_retries=0)
+def succeeds_at_last(after: int) -> None:
+    """Fails until so many tasks have tried."""
+    ledger.write("tried")
+    if len(ledger.read(Path(os.environ[ledger.PATH]))) < after:
+        raise ValueError("not yet")
+
+
+@task
+def achieves_late(kind: str, key: str) -> None:
+    """Survives SIGTERM for a moment, and then tries to achieve a goal that it may no longer."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ledger.write("began")
+    time.sleep(1.5)
+    try:
+        goals.get(kind, key).achieve()
+    except LeaseLost:
+        ledger.write("refused")
+        time.sleep(60)
+
+
+@task(soft_time_limit=0.5)
+def cleans_up(on_time: bool = True) -> str:
+    """Is told when its time is over; then it ends, or does not."""
+    try:
+        time.sleep(30)
+    except SoftTimeLimitExceeded:
+        if on_time:
+            return "cleaned up"
+        time.sleep(30)
+    return "slept"
+
+
+@task(time_limit=1)
+def never_ends() -> None:
+    """Swallows whatever is raised in it."""
+    ledger.write("began")
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:  # noqa: BLE001  that is its point
+            ledger.write("swallowed")
+
+
+@task(on_lost="fail")
+def at_most_once(seconds: float = 0.0) -> None:
+    ledger.write("began")
+    time.sleep(seconds)
+    ledger.write("ended")
+
+
+@task
+def says_its_process() -> int:
+    return os.getpid()
+
+
+@task
+def takes_memory(megabytes: int) -> int:
+    return len(bytearray(megabytes * 1024 * 1024)) and os.getpid()
+
+
+@task(bind=True)
+async def sleeps(self: Task[..., Any], seconds: float, report: bool = False) -> float:
+    """Waits without a thread."""
+    if report:
+        self.update_state("WAITING", meta={"seconds": seconds})
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@task
+async def reads_the_database() -> int:
+    return await TrackedTask.objects.acount()
+
+
+@task
+async def refuses_to_be_cancelled() -> None:
+    while True:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            ledger.write("refused")
+
+
+@task
+def noted_process(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@task(
+    max_retries=4,
+    autoretry_for=(OSError,),
+    retry_backoff=0.25,
+    retry_backoff_max=1,
+    retry_jitter=True,
+)
+def always_raises() -> None:
+    ledger.write("began")
+    raise OSError("never")
+
+
+@task(
+    max_retries=4,
+    autoretry_for=(OSError,),
+    retry_backoff=0.25,
+    retry_backoff_max=1,
+    retry_jitter=False,
+)
+def always_raises_evenly() -> None:
+    ledger.write("began")
+    raise OSError("never")
+
+
+@task
+def holds_the_lock(seconds: int) -> None:
+    """Sleeps in C without giving the interpreter's lock away."""
+    ledger.write("began")
+    ctypes.PyDLL(None).sleep(seconds)
+    ledger.write("ended")
+
+
+@task
+def writes_slowly(seconds: float) -> None:
+    """Holds a transaction that has written something."""
+    with transaction.atomic():
+        Entry.objects.create(text="slow")
+        time.sleep(seconds)
+
+
+@task
+def forks_a_copy(seconds: float) -> int:
+    """Leaves a process behind that holds all the descriptors of this one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forking a process with threads
+        pid = os.fork()
+    if pid == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    return pid
+
+
+@task(bind=True)
+def forks_a_reporter(self: Task[..., Any]) -> int:
+    """Leaves a process behind that goes on reporting as if it were this task."""
+    if os.fork() == 0:
+        for number in range(200):
+            with contextlib.suppress(Exception):
+                self.progress.set(number, 200)
+            time.sleep(0.01)
+        os._exit(0)
+    return os.getpid()
+
+
+@task
+def asks_the_terminal() -> str:
+    return input("Your name? ")
+
+
+class _Odd(dict[str, int]):
+    def items(self) -> Any:
+        raise RuntimeError("do not look")
+
+
+@task
+def returns_something_odd() -> Any:
+    return _Odd(a=1)
+
+
+@task(bind=True, max_retries=1)
+def asks_for_more(self: Task[..., Any]) -> int:
+    if self.request.retries < 3:
+        self.retry(countdown=0.01, max_retries=5)
+    return self.request.attempt

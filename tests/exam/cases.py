@@ -1,0 +1,90 @@
+"""The cases of the exam by number, and which databases each is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALL = frozenset({"sqlite", "postgresql", "mysql"})
+SERVERS = frozenset({"postgresql", "mysql"})
+POSTGRES = frozenset({"postgresql"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: what is done to the workers, or what they are given.
+
+    Attributes:
+        title: in a few words.
+        databases: those that it means something on.
+        missing: why it is not run, where it is not.
+    """
+
+    title: str
+    databases: frozenset[str] = ALL
+    missing: str = ""
+
+
+CASES: dict[str, Case] = {
+    "1": Case("one worker of four is killed in the middle of the load"),
+    "2": Case("all workers are killed, and come back after 10 s"),
+    "3": Case("one worker is killed every 2 s for 60 s, at 50 tasks a second"),
+    "4": Case("only the parent is killed; only a child is killed"),
+    "5": Case("restart under the same name; the dead worker's row deleted first"),
+    "6": Case("crash points: the process ends before and after every statement"),
+    # On SQLite a frozen worker still holds the lock that says it lives: its task waits for it.
+    "7": Case("a worker is frozen for 15 s and wakes up", SERVERS),
+    "8": Case("the heartbeat alone stops"),
+    "9": Case("a stale end after an operator's retry has rewound the attempts"),
+    "10": Case("a C call that holds the interpreter's lock for longer than the lease"),
+    "11": Case("rescue against finish, 1,000 races"),
+    "12": Case("SIGTERM with tasks of 1 s"),
+    "13": Case("SIGTERM with a task of 60 s"),
+    "14": Case("a second SIGTERM"),
+    "15": Case("SIGTERM at boot, between claim and start, with the database down"),
+    "16": Case("the server restarts (fast) under load", POSTGRES),
+    "17": Case("the server stops (immediate) for 15 s", POSTGRES),
+    "18": Case("sessions are killed, 5 a second", POSTGRES),
+    "19": Case("a network that resets, swallows and delays", POSTGRES),
+    "20": Case("ambiguous commits: the reply to COMMIT is lost", POSTGRES),
+    "21": Case("the listening session is killed", POSTGRES),
+    "22": Case("read-only for 10 s; connections exhausted for 60 s", POSTGRES),
+    "23": Case("PgBouncer in transaction mode", POSTGRES),
+    "24": Case("deadlocks and serialisation failures", SERVERS),
+    "25": Case("SERIALIZABLE as the default isolation", POSTGRES),
+    "26": Case("a foreign row lock; a table lock for 30 s", SERVERS),
+    "27": Case("a session idle in its transaction", POSTGRES),
+    "28": Case("the disk is full"),
+    "29": Case("history cannot be written; a result cannot be written"),
+    "30": Case("enqueued in 1,000 transactions that were rolled back"),
+    "31": Case("one unique key, 32 processes", missing="unique keys come with their own issue"),
+    "32": Case("rescue with a unique conflict", missing="unique keys come with their own issue"),
+    "33": Case("enqueue_many of 10,000 with one bad call"),
+    "34": Case("revoke against start, 5,000 races"),
+    "35": Case("revoke against finish, retry and rescue"),
+    "36": Case("terminate, 1,000 times, with grandchildren and siblings"),
+    "37": Case("always raises, five attempts; on_lost='fail'"),
+    "38": Case("tasks that kill their process, beside 200 healthy ones"),
+    "39": Case("much memory under a limit"),
+    "40": Case("a task that swallows everything meets its time limit"),
+    "41": Case("a task leaves transactions, threads and handlers behind"),
+    "42": Case("arguments and results that cannot be carried"),
+    "43": Case("NaN, NUL, surrogates, large numbers: one verdict everywhere"),
+    "44": Case("huge and deep values"),
+    "45": Case("control characters in names and exceptions"),
+    "46": Case("workers an hour ahead and behind"),
+    "49": Case("a task that nobody knows"),
+    "50": Case("old and new code over a migration", missing="there is one version so far"),
+    "51": Case("history is changed or deleted by hand"),
+    "52": Case("purge under load"),
+    "53": Case("a million waiting and a million finished", POSTGRES),
+    "54": Case("100,000 tasks in one worker: nothing grows"),
+    "55": Case("four workers and four producers on SQLite", frozenset({"sqlite"})),
+    "56": Case("the whole suite on MariaDB", frozenset({"mysql"})),
+    "57": Case("threads enqueue and revoke; fork after connect"),
+    "M1": Case("state machine against a model, random steps"),
+    "M2": Case("interleavings of two connections", SERVERS),
+    "M3": Case("seeded failpoints"),
+    "M4": Case("exhaustive search of the protocol", frozenset({"sqlite"})),
+    "M5": Case("properties: payloads, backoff"),
+    "M6": Case("soak with random faults and the ledger"),
+}

@@ -1,0 +1,74 @@
+"""The load that faults are laid under, and what the ledger says of it afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+
+from django_tasktrack import AsyncResult, enqueue_many
+from django_tasktrack.models import TrackedTask
+from django_tasktrack.states import Stage
+from tests import ledger
+from tests.app import tasks
+from tests.workers import WorkerProcess
+
+
+def put(count: int, seed: int) -> list[AsyncResult]:
+    """So many tasks of 10 to 50 ms that write in the ledger."""
+    chance = random.Random(seed)
+    return enqueue_many(tasks.noted, [((n, chance.uniform(0.01, 0.05)), {}) for n in range(count)])
+
+
+def is_done() -> bool:
+    return not TrackedTask.objects.unfinished().exists()
+
+
+def ended(book: Path) -> int:
+    """How many bodies have come to their end."""
+    return sum(entry.event == "ended" for entry in ledger.read(book))
+
+
+def claims_of(worker_ids: Iterable[int]) -> dict[UUID, int]:
+    """What these workers hold: task → lease."""
+    held = TrackedTask.objects.filter(stage=Stage.CLAIMED, worker__in=list(worker_ids))
+    return dict(held.values_list("pk", "lease"))
+
+
+def are_taken_up(orphans: dict[UUID, int]) -> bool:
+    """Whether each of these was claimed anew, or has ended."""
+    rows = TrackedTask.objects.unfinished().filter(pk__in=list(orphans))
+    return not any(lease == orphans[pk] for pk, lease in rows.values_list("pk", "lease"))
+
+
+def runs_beyond_one(book: Path) -> dict[str, int]:
+    """Tasks whose body began more than once: task → how often more."""
+    began = Counter(entry.task_id for entry in ledger.read(book) if entry.event == "began")
+    return {task_id: count - 1 for task_id, count in began.items() if count > 1}
+
+
+def lost(results: Sequence[AsyncResult]) -> int:
+    """How many of these have not come to SUCCESS."""
+    ids = [result.id for result in results]
+    return len(ids) - TrackedTask.objects.filter(pk__in=ids, state="SUCCESS").count()
+
+
+def kill_together(processes: Iterable[WorkerProcess]) -> dict[UUID, int]:
+    """End workers like one power cut: none lives to see another's death.
+
+    Returns:
+        What they held at that moment: task → lease.
+    """
+    processes = list(processes)
+    for member in [member for process in processes for member in process.tree()]:
+        with suppress(psutil.NoSuchProcess):
+            member.suspend()
+    held = claims_of(process.row.pk for process in processes if process.row)
+    for process in processes:
+        process.kill_tree()
+    return held

@@ -1,0 +1,309 @@
+"""``python -m tests.exam.mutants``: each guard is taken away in a copy of the tree, and its tests must fail.
+
+Options are parts of names: ``python -m tests.exam.mutants lease`` tries the mutants with "lease" in theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.databases import CHOICE, MYSQL
+
+ROOT = Path(__file__).resolve().parents[2]
+_BASE, _FAST = "django_tasktrack/vendors/base.py", "django_tasktrack/vendors/postgresql.py"
+_DOOR, _GOALS = "django_tasktrack/transitions.py", "django_tasktrack/goals.py"
+
+_RACES, _VENDORS = "tests/exam/test_races.py", "tests/vendors/test_vendors.py"
+_ORDERS, _MODEL = "tests/exam/test_interleavings.py", "tests/exam/test_state_machine.py"
+_VERBS, _CRASHES = "tests/test_transitions.py", "tests/exam/test_crash_points.py"
+_CALLS = "tests/exam/test_attempts.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One guard less.
+
+    Attributes:
+        guard: its name.
+        path: the file that it stands in.
+        old, new: its text, which stands there once, and what is put in its place.
+        tests: those that must fail without it: pytest's arguments.
+        database: where they run.
+    """
+
+    guard: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    database: str = "sqlite"
+
+
+_LATE = (_RACES, "-k", "late_write or of_the_same_attempt")
+_SERVER = "postgresql"
+
+MUTANTS = (
+    Mutant(
+        "write: the lease",
+        _BASE,
+        "        and task.lease == change.lease\n",
+        "",
+        _LATE,
+    ),
+    Mutant(
+        "write: the worker",
+        _BASE,
+        "        and task.worker_id == change.worker_id\n",
+        "",
+        _LATE,
+    ),
+    Mutant(
+        "write: the state",
+        _BASE,
+        "        task.state in change.transition.stored_sources\n",
+        "        True\n",
+        (_MODEL,),
+    ),
+    Mutant(
+        "write: a wish to end it",
+        _BASE,
+        "        and not (change.transition.yields and task.revoke_requested_at)\n",
+        "",
+        (_RACES, "-k", "test_revoke_against_an_end"),
+    ),
+    Mutant(
+        "write: the lease, PostgreSQL",
+        _FAST,
+        "      AND t.lease IS NOT DISTINCT FROM a.lease\n      AND t.worker_id",
+        "      AND t.worker_id",
+        _LATE,
+        _SERVER,
+    ),
+    Mutant(
+        "write: the worker, PostgreSQL",
+        _FAST,
+        "      AND t.worker_id IS NOT DISTINCT FROM a.worker_id\n",
+        "",
+        _LATE,
+        _SERVER,
+    ),
+    Mutant(
+        "write: the state, PostgreSQL",
+        _FAST,
+        "t.state = ANY (string_to_array(a.sources, ','))\n      AND t.lease",
+        "t.lease",
+        (_MODEL, "-k", "own"),
+        _SERVER,
+    ),
+    Mutant(
+        "write: a wish to end it, PostgreSQL",
+        _FAST,
+        "      AND NOT (a.yields AND t.revoke_requested_at IS NOT NULL)\n",
+        "",
+        (_RACES, "-k", "test_revoke_against_an_end"),
+        _SERVER,
+    ),
+    Mutant(
+        "write: SKIP LOCKED, PostgreSQL",
+        _FAST,
+        '_WRITE.format(lock="" if wait else "SKIP LOCKED")',
+        '_WRITE.format(lock="")',
+        (_VENDORS, "-k", "held_row_is_busy"),
+        _SERVER,
+    ),
+    Mutant(
+        "claim: SKIP LOCKED, PostgreSQL",
+        _FAST,
+        "        FOR NO KEY UPDATE SKIP LOCKED\n    ) AS due",
+        "    ) AS due",
+        (_VENDORS, _ORDERS, "-k", "pass_over_held_rows or claim"),
+        _SERVER,
+    ),
+    Mutant(
+        "claim: the lock",
+        _BASE,
+        'ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])\n'
+        "            if not ids:\n                return []",
+        'ids = list(due.values_list("pk", flat=True)[:limit])\n'
+        "            if not ids:\n                return []",
+        (_VENDORS, _ORDERS, "-k", "portable and (pass_over_held_rows or claim)"),
+        _SERVER,
+    ),
+    Mutant(
+        "claim: a new lease",
+        _BASE,
+        '                lease=F("lease") + 1,\n',
+        "",
+        (_MODEL, _VENDORS, "-k", "model or raises_the_lease"),
+    ),
+    Mutant(
+        "unclaim: the lease",
+        _BASE,
+        "Q(pk=claim.task_id, lease=claim.lease) for claim in batch",
+        "Q(pk=claim.task_id) for claim in batch",
+        _LATE,
+    ),
+    Mutant(
+        "unclaim: a wish to end it",
+        _BASE,
+        "theirs.filter(reduce(or_, same_lease), revoke_requested_at__isnull=True)",
+        "theirs.filter(reduce(or_, same_lease))",
+        (_MODEL, _VENDORS, "-k", "model or unclaim"),
+    ),
+    Mutant(
+        "progress: the lease",
+        _BASE,
+        "if leases.get(task_id) == write.lease:",
+        "if task_id in leases:",
+        _LATE,
+    ),
+    Mutant(
+        "progress: the lease, PostgreSQL",
+        _FAST,
+        "ON t.id = a.id AND t.lease IS NOT DISTINCT FROM a.lease\n",
+        "ON t.id = a.id\n",
+        _LATE,
+        _SERVER,
+    ),
+    Mutant(
+        "rescue: whether the worker lives",
+        _DOOR,
+        "vendor.locked(claimed.exclude(Exists(alive)), wait=False)",
+        "vendor.locked(claimed, wait=False)",
+        (_MODEL,),
+    ),
+    Mutant(
+        "rescue: a presumed start",
+        _DOOR,
+        "        began=None if seen else now,\n",
+        "        began=None,\n",
+        (_RACES, "-k", "test_rescue_against_finish or between_rescue"),
+    ),
+    Mutant(
+        "revoke: the lease that a kill takes away",
+        _DOOR,
+        "lease=task.lease + int(kills)",
+        "lease=task.lease",
+        (_RACES, "-k", "test_revoke_against_an_end"),
+    ),
+    Mutant(
+        "revoke: whether a worker has it",
+        _DOOR,
+        "    if task.stage == Stage.CLAIMED:\n        return Answer.TERMINATING",
+        "    if task.stage == 99:\n        return Answer.TERMINATING",
+        (_RACES, "-k", "test_revoke_against_an_end"),
+    ),
+    Mutant(
+        "rerun: a new lease",
+        _DOOR,
+        "                    bump=1,\n",
+        "",
+        (_MODEL, _VERBS, "-k", "model or rerun or again"),
+    ),
+    Mutant(
+        "achieve: the lease",
+        _GOALS,
+        "pk=claim.task_id, lease=claim.lease, worker_id=claim.worker_id, stage=Stage.CLAIMED",
+        "pk=claim.task_id",
+        ("tests/test_goals.py", "-k", "lease or revoked or lost or zombie"),
+    ),
+    Mutant(
+        "achieve: one transaction with the body's own writes",
+        _GOALS,
+        "        with transaction.atomic(using=vendor.using):\n"
+        "            goal = _lock(vendor, self.row.pk)  # before",
+        "        with transaction.atomic(using=vendor.using, durable=True):\n"
+        "            goal = _lock(vendor, self.row.pk)  # before",
+        (_CRASHES, "-k", "achieving"),
+    ),
+    Mutant(
+        "enqueue: one transaction for many",
+        _DOOR,
+        "        with transaction.atomic(using=vendor.using, savepoint=False):\n"
+        "            vendor.insert(tasks)",
+        "        vendor.insert(tasks)",
+        (_CALLS, "-k", "breaks_off"),
+        _SERVER,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a mutant: its tests failed ("killed"), or they did not see it."""
+
+    mutant: Mutant
+    outcome: str
+    seconds: float
+
+    def line(self) -> str:
+        tests = " ".join(self.mutant.tests).replace("tests/exam/", "").replace("tests/", "")
+        return f"{self.outcome:>9}  {self.seconds:4.0f} s  {self.mutant.guard}  ({tests})"
+
+
+def main(wanted: list[str]) -> int:
+    """Try them all; 0 only if each was killed."""
+    mutants = [m for m in MUTANTS if not wanted or any(part in m.guard for part in wanted)]
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="tasktrack-mutants-") as directory:
+        tree = Path(directory) / "tree"
+        _copy(tree)
+        for red in _red_without_mutants(mutants, tree):
+            print(f"These fail with every guard in its place: {red}")
+            return 1
+        for mutant in mutants:
+            verdicts.append(_try(mutant, tree))
+            print(verdicts[-1].line(), flush=True)
+    survived = [verdict for verdict in verdicts if verdict.outcome != "killed"]
+    print(
+        f"\n{len(verdicts) - len(survived)} of {len(verdicts)} guards have a test that misses them."
+    )
+    return int(bool(survived))
+
+
+def _copy(tree: Path) -> None:
+    keep_out = shutil.ignore_patterns(".git", ".venv", "*.sqlite3*", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, tree, ignore=keep_out)
+
+
+def _red_without_mutants(mutants: Sequence[Mutant], tree: Path) -> Iterator[str]:
+    """Tests that prove nothing, because they fail anyhow."""
+    for tests, database in dict.fromkeys((m.tests, m.database) for m in mutants):
+        if _run(tests, database, tree):
+            yield f"{' '.join(tests)} ({database})"
+
+
+def _try(mutant: Mutant, tree: Path) -> Verdict:
+    path = tree / mutant.path
+    text = path.read_text()
+    began = time.monotonic()
+    if text.count(mutant.old) != 1:
+        return Verdict(mutant, "not found", 0.0)
+    path.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        code = _run(mutant.tests, mutant.database, tree)
+    finally:
+        path.write_text(text)
+    outcomes = {0: "survived", 1: "killed"}  # others: no test ran, or none could
+    return Verdict(mutant, outcomes.get(code, f"error {code}"), time.monotonic() - began)
+
+
+def _run(tests: Sequence[str], database: str, tree: Path) -> int:
+    environment = {k: v for k, v in os.environ.items() if k != MYSQL} | {CHOICE: database}
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--create-db", *tests]
+    quiet = subprocess.DEVNULL
+    return subprocess.run(
+        command, cwd=tree, env=environment, stdout=quiet, stderr=quiet, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,490 @@
+"""A database that goes away, refuses, or answers late."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import DatabaseError, InterfaceError, connection
+
+from django_tasktrack import AsyncResult
+from django_tasktrack.models import StateChange, TrackedTask
+from tests import databases, invariants, ledger
+from tests.app import tasks
+from tests.exam import load
+from tests.exam.report import Figures
+from tests.exam.servers import Server
+from tests.workers import WorkerProcess, wait_until, worker
+
+LOAD = 2000
+TASKS, HISTORY = TrackedTask._meta.db_table, StateChange._meta.db_table
+# That a worker was lost is said once, whatever else there is to say in that second.
+_ERRORS = re.compile(
+    r"^\[\S+ (\d\d:\d\d:\d\d),\d+: (?:ERROR|CRITICAL)(?!.*worker was lost).*$", re.MULTILINE
+)
+
+
+@contextmanager
+def workers(count: int, **options: Any) -> Iterator[list[WorkerProcess]]:
+    """So many workers with two children each, all of them up."""
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(worker("-n", f"w{number}", "-c", "2", wait=False, **options))
+            for number in range(count)
+        ]
+        wait_until(lambda: all(one.row for one in started), timeout=60, what="the workers' rows")
+        yield started
+
+
+def most_errors_a_second(running: WorkerProcess) -> int:
+    """The second in which the worker's log has the most error lines: how many."""
+    return len(_worst_second(running))
+
+
+def _worst_second(running: WorkerProcess) -> list[str]:
+    seconds: dict[str, list[str]] = defaultdict(list)
+    for line in _ERRORS.finditer(running.output):
+        seconds[line[1]].append(line[0])
+    return max(seconds.values(), key=len, default=[])
+
+
+def say_little(running: Iterable[WorkerProcess]) -> None:
+    """Assert that each has said no more than one error a second."""
+    for one in running:
+        worst = _worst_second(one)
+        assert len(worst) <= 1, worst
+
+
+def beyond_one(book: Path) -> int:
+    return sum(load.runs_beyond_one(book).values())
+
+
+def until_answers(seconds: float = 30) -> None:
+    """Wait until this process can use the database again."""
+
+    def answers() -> bool:
+        try:
+            connection.close()
+            connection.ensure_connection()
+        except (DatabaseError, InterfaceError):
+            return False
+        return True
+
+    wait_until(answers, seconds, what="the server")
+
+
+@pytest.mark.case(16)
+@pytest.mark.long
+def test_a_server_that_restarts_under_load(server: Server, book: Path, figures: Figures) -> None:
+    with workers(4) as running:
+        results = load.put(LOAD, seed=16)
+        wait_until(lambda: load.ended(book) > 200)
+        server.restart("fast")
+        restarted, before = time.monotonic(), load.ended(book)
+        until_answers()
+        wait_until(lambda: load.ended(book) > before + 100, timeout=5)
+        figures["working again, s"] = round(time.monotonic() - restarted, 1)
+        wait_until(load.is_done, timeout=120)
+        assert all(one.process.poll() is None for one in running)
+        say_little(running)
+    figures["lost"] = load.lost(results)
+    figures["runs beyond one"] = beyond_one(book)
+    assert figures["lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(17)
+@pytest.mark.long
+def test_a_server_that_is_down_for_15_seconds(server: Server, book: Path, figures: Figures) -> None:
+    unknown = 0
+    with workers(4) as running:
+        results = load.put(LOAD, seed=17)
+        wait_until(lambda: load.ended(book) > 200)
+        server.stop("immediate")
+        down = time.monotonic()
+        while time.monotonic() < down + 15:
+            try:
+                connection.close()
+                results.append(tasks.noted.delay(-1))
+            except (DatabaseError, InterfaceError):
+                unknown += 1
+            time.sleep(0.2)
+        assert unknown > 10
+        server.start()
+        until_answers()
+        up, before = time.monotonic(), load.ended(book)
+        wait_until(lambda: load.ended(book) > before + 20, timeout=10)
+        figures["working again, s"] = round(time.monotonic() - up, 1)
+        wait_until(load.is_done, timeout=120)
+        figures["error lines a second"] = max(map(most_errors_a_second, running))
+        assert figures["error lines a second"] <= 1
+    figures["lost"] = load.lost(results)
+    figures["false acknowledgements"] = len(results) - TrackedTask.objects.count()
+    figures["runs beyond one"] = beyond_one(book)
+    assert (figures["lost"], figures["false acknowledgements"]) == (0, 0)
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(15)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_sigterm_while_the_server_is_down(pool: str, request: pytest.FixtureRequest) -> None:
+    if databases.kind() != "postgresql":
+        pytest.skip("it stops a server of its own, which is PostgreSQL")
+    server: Server = request.getfixturevalue("server")
+    task = tasks.noted_process.delay(60)
+    with worker("-P", pool, "-c", "2", tasktrack={"GRACE": 2}) as stopping:
+        wait_until(lambda: task.state == "STARTED")
+        server.stop("immediate")
+        stopping.terminate()
+        began = time.monotonic()
+        assert stopping.wait(10) == 0
+        assert time.monotonic() - began < 7
+        assert not stopping.tree()
+    server.start()
+    until_answers()
+    with worker():
+        wait_until(lambda: task.history()[-1].attempt == 2, timeout=15)
+
+
+@pytest.mark.case(18)
+@pytest.mark.long
+def test_sessions_that_are_killed(server: Server, book: Path, figures: Figures) -> None:
+    """Five a second for a minute, against a minute without."""
+    rate: dict[str, float] = {}
+    results: list[AsyncResult] = []
+    with workers(4) as running:
+        for phase in ("undisturbed", "killed"):
+            more = load.put(1500, seed=18)
+            results += more
+            began, before = time.monotonic(), load.ended(book)
+            ended = threading.Event()
+            if phase == "killed":
+                mine = connection.connection.info.backend_pid
+                killing = threading.Thread(target=_kill_sessions, args=(server, mine, ended))
+                killing.start()
+            while time.monotonic() < began + (10 if phase == "undisturbed" else 60):
+                if load.ended(book) - before > len(more) - 200:
+                    break
+                time.sleep(0.1)
+            rate[phase] = (load.ended(book) - before) / (time.monotonic() - began)
+            ended.set()
+            wait_until(load.is_done, timeout=60)
+        say_little(running)
+    figures["throughput, %"] = round(100 * rate["killed"] / rate["undisturbed"])
+    figures["lost"] = load.lost(results)
+    figures["runs beyond one"] = beyond_one(book)
+    assert figures["lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+def _kill_sessions(server: Server, mine: int, ended: threading.Event) -> None:
+    """Any session of a worker's, five a second."""
+    url = server.url.replace("/exam", "/postgres")
+    with psycopg.connect(url, autocommit=True) as administrator:
+        while not ended.wait(0.2):
+            administrator.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'exam'"
+                " AND pid <> %s ORDER BY random() LIMIT 1",
+                [mine],
+            )
+
+
+def listeners() -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND query NOT LIKE '%heartbeat_at%'"
+            " AND query LIKE '%tasktrack%'"
+        )
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+@pytest.mark.case(21)
+def test_the_listening_session_is_killed(book: Path, figures: Figures) -> None:
+    # Without a notification the next look is far away, so that only listening explains a quick start.
+    waits: list[float] = []
+    with worker("-c", "1", tasktrack={"POLL_MIN": 0.9, "POLL_MAX": 1}) as running:
+        tasks.noted.delay(0).get(timeout=20)
+        with connection.cursor() as cursor:
+            for pid in wait_until(listeners):
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        killed = time.monotonic()
+        while time.monotonic() < killed + 5:
+            result = tasks.noted.delay(1)
+            result.get(timeout=10)
+            enqueued, started = (row.at for row in result.history()[:2])
+            waits.append((started - enqueued).total_seconds())
+            time.sleep(0.3)
+        assert running.process.poll() is None
+    figures["longest wait, s"] = round(max(waits), 2)
+    figures["wait once it listens again, s"] = round(max(waits[-3:]), 2)
+    assert max(waits) < 2.5
+    assert max(waits[-3:]) < 0.5
+
+
+@pytest.mark.case(22)
+@pytest.mark.long
+def test_a_server_that_is_read_only_for_a_while(book: Path, figures: Figures) -> None:
+    results = load.put(400, seed=22)
+    name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
+    with workers(2) as running:
+        wait_until(lambda: load.ended(book) > 50)
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        try:
+            time.sleep(10)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        wait_until(load.is_done, timeout=60)
+        say_little(running)
+    figures["lost"] = load.lost(results)
+    assert figures["lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(22)
+@pytest.mark.long
+def test_a_server_without_a_free_connection(server: Server, book: Path, figures: Figures) -> None:
+    taken: list[psycopg.Connection[Any]] = []
+    with workers(2) as running:
+        results = load.put(400, seed=22)
+        wait_until(lambda: load.ended(book) > 50)
+        ends = time.monotonic() + 25
+        while time.monotonic() < ends:
+            try:
+                taken.append(psycopg.connect(server.url))
+            except psycopg.OperationalError:  # now it is full: who is thrown out cannot come back
+                _execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    f" WHERE pid IN ({', '.join(map(str, [0, *listeners()]))})"
+                )
+                time.sleep(0.02)
+        assert any("too many clients" in one.output for one in running)
+        for one in taken:
+            one.close()
+        freed = time.monotonic()
+        wait_until(load.is_done, timeout=60)
+        figures["after the exhaustion done in, s"] = round(time.monotonic() - freed, 1)
+        say_little(running)
+    figures["lost"] = load.lost(results)
+    assert figures["lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+_POSTGRESQL_TRIGGER = """
+CREATE FUNCTION exam_fault() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN {body} RETURN NEW; END $$;
+CREATE TRIGGER exam_fault BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION exam_fault()
+"""
+
+
+@contextmanager
+def trigger(table: str, event: str, body: str, mysql: str, sqlite: str = "") -> Iterator[None]:
+    """A trigger of the test's own before each row of an event, in the database's own words."""
+    if connection.vendor == "postgresql":
+        make = _POSTGRESQL_TRIGGER.format(table=table, event=event, body=body)
+        drop = f"DROP TRIGGER exam_fault ON {table}; DROP FUNCTION exam_fault()"
+    else:
+        own = mysql if connection.vendor == "mysql" else sqlite
+        make = f"CREATE TRIGGER exam_fault BEFORE {event} ON {table} FOR EACH ROW {own}"
+        drop = "DROP TRIGGER exam_fault"
+    _execute(make)
+    try:
+        yield
+    finally:
+        _execute(drop)
+
+
+def _execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+_FAILING = [("40P01", 1213), ("40001", 1205), ("40001", 1020)]
+
+
+@pytest.mark.case(24)
+@pytest.mark.parametrize(("state", "number"), _FAILING, ids=["1213", "1205", "1020"])
+def test_deadlocks_and_their_like_are_tried_again_in_silence(
+    state: str, number: int, book: Path, figures: Figures
+) -> None:
+    raising = f"IF random() < 0.05 THEN RAISE EXCEPTION 'forced' USING ERRCODE = '{state}'; END IF;"
+    signal = (
+        "BEGIN IF rand() < 0.05 THEN SIGNAL SQLSTATE '40001'"
+        f" SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'forced'; END IF; END"
+    )
+    results = load.put(300, seed=number)
+    with trigger(TASKS, "UPDATE", raising, signal), workers(2) as running:
+        wait_until(load.is_done, timeout=60)
+        surfaced = sum(len(_ERRORS.findall(one.output)) for one in running)
+    figures["surfaced"] = surfaced
+    figures["runs beyond one"] = beyond_one(book)
+    assert (surfaced, figures["runs beyond one"]) == (0, 0)
+    assert load.lost(results) == 0
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(25)
+def test_a_database_that_is_serializable_by_default(book: Path, figures: Figures) -> None:
+    name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
+    _execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    try:
+        connection.close()
+        results = load.put(500, seed=25)
+        with workers(2) as running:
+            wait_until(load.is_done, timeout=60)
+            surfaced = sum(len(_ERRORS.findall(one.output)) for one in running)
+    finally:
+        _execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
+        connection.close()
+    figures["surfaced"] = surfaced
+    assert surfaced == 0
+    assert load.lost(results) == 0
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(26)
+@pytest.mark.long
+def test_a_table_that_is_locked_for_30_seconds(book: Path, figures: Figures) -> None:
+    results = load.put(400, seed=26)
+    lock, unlock = {
+        "postgresql": (f"BEGIN; LOCK TABLE {TASKS}", "COMMIT"),
+        "mysql": (f"LOCK TABLES {TASKS} WRITE", "UNLOCK TABLES"),
+    }[connection.vendor]
+    with workers(2) as running:
+        wait_until(lambda: load.ended(book) > 50)
+        _execute(lock)
+        try:
+            time.sleep(30)
+        finally:
+            _execute(unlock)
+        freed = time.monotonic()
+        wait_until(load.is_done, timeout=60)
+        figures["after the lock done in, s"] = round(time.monotonic() - freed, 1)
+        say_little(running)
+    figures["lost"] = load.lost(results)
+    figures["runs beyond one"] = beyond_one(book)
+    assert (figures["lost"], figures["runs beyond one"]) == (0, 0)
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(26)
+def test_a_worker_stops_in_time_while_the_table_is_locked() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("one database is enough for what the engine does with an error")
+    with worker(tasktrack={"GRACE": 1, "LEASE": 30}) as stopping:
+        _execute(f"BEGIN; LOCK TABLE {TASKS}")
+        try:
+            time.sleep(1)
+            stopping.terminate()
+            assert stopping.wait(8) == 0
+        finally:
+            _execute("COMMIT")
+
+
+@pytest.mark.case(27)
+@pytest.mark.long
+def test_a_session_idle_in_its_transaction(book: Path, figures: Figures) -> None:
+    """An old snapshot keeps dead rows alive; claims must not have to read through them."""
+    waits: dict[str, float] = {}
+    results: list[AsyncResult] = []
+    with workers(2):
+        waits["before"] = _slowest_pickup(results, seconds=10)
+        with psycopg.connect(databases_url()) as idle:
+            idle.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            idle.execute(f"SELECT count(*) FROM {TASKS}")
+            _slowest_pickup(results, seconds=60)
+            waits["behind"] = _slowest_pickup(results, seconds=10)
+        wait_until(load.is_done, timeout=60)
+    figures["pick-up p99 before, ms"] = round(1000 * waits["before"])
+    figures["pick-up p99 after 70 s, ms"] = round(1000 * waits["behind"])
+    assert waits["behind"] <= max(3 * waits["before"], 0.5)
+    invariants.check([result.id for result in results], book)
+
+
+def databases_url() -> str:
+    connection.ensure_connection()
+    info = connection.connection.info
+    return f"host={info.host} port={info.port} user={info.user} dbname={info.dbname}"
+
+
+def _slowest_pickup(results: list[AsyncResult], seconds: float) -> float:
+    """At 200 tasks a second: the 99th percentile of enqueue to start, in seconds."""
+    began, mine = time.monotonic(), []
+    while (elapsed := time.monotonic() - began) < seconds:
+        mine.append(tasks.noted.delay(0))
+        time.sleep(max(0.0, len(mine) / 200 - elapsed))
+    results += mine
+    wait_until(load.is_done, timeout=60)
+    rows = TrackedTask.objects.filter(pk__in=[one.id for one in mine])
+    waits = sorted(
+        (started - created).total_seconds()
+        for created, started in rows.values_list("created_at", "started_at")
+        if started
+    )
+    return waits[int(len(waits) * 0.99)]
+
+
+@pytest.mark.case(29)
+def test_a_change_without_its_history_is_no_change(book: Path, figures: Figures) -> None:
+    """While history cannot be written no state changes; then all of it comes, and nothing runs twice."""
+    said = "history is full"
+    raising, signal, abort = _refusal("NEW.seq > 1", said)
+    with workers(1) as (running,):
+        with trigger(HISTORY, "INSERT", raising, signal, abort):
+            tried = [tasks.noted.delay(number) for number in range(20)]
+            wait_until(lambda: said in running.output)
+            time.sleep(3)
+            rows = TrackedTask.objects.values_list("state", "seq")
+            assert set(rows) == {("PENDING", 1)}
+            figures["error lines a second"] = most_errors_a_second(running)
+            assert figures["error lines a second"] <= 1
+        wait_until(load.is_done, timeout=20)
+    figures["runs beyond one"] = beyond_one(book)
+    assert figures["runs beyond one"] == 0
+    assert load.lost(tried) == 0
+    invariants.check([one.id for one in tried], book)
+
+
+def _refusal(condition: str, said: str) -> tuple[str, str, str]:
+    """A trigger's body that refuses rows, in three dialects."""
+    postgresql = f"IF {condition} THEN RAISE EXCEPTION '{said}'; END IF;"
+    signal = f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{said}'"
+    mysql = f"BEGIN IF {condition} THEN {signal}; END IF; END"
+    sqlite = f"WHEN {condition} BEGIN SELECT RAISE(ABORT, '{said}'); END"
+    return postgresql, mysql, sqlite
+
+
+@pytest.mark.case(29)
+def test_an_end_that_can_never_be_written_is_a_failure(book: Path) -> None:
+    said = "no such number"
+    raising, signal, abort = _refusal("NEW.result IS NOT NULL", said)
+    with trigger(TASKS, "UPDATE", raising, signal, abort), workers(1) as (running,):
+        refused, other = tasks.noted.delay(7), tasks.fails.delay("as it should")
+        wait_until(lambda: refused.ready() and other.ready())
+        assert running.process.poll() is None
+    assert (refused.state, refused.history()[-1].reason) == (
+        "FAILURE",
+        "its end could not be stored",
+    )
+    assert said in refused.history()[-1].error_message
+    assert [entry.event for entry in ledger.read(book)] == ["began", "ended"]
+    invariants.check([refused.id, other.id], book)

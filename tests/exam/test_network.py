@@ -1,0 +1,228 @@
+"""A network between workers and their server that resets, swallows, delays and loses replies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from django_tasktrack import AsyncResult, enqueue_many
+from django_tasktrack.models import TrackedTask
+from tests import databases, invariants, ledger
+from tests.app import tasks
+from tests.exam import load, servers
+from tests.exam.proxy import Proxy
+from tests.exam.report import Figures
+from tests.exam.test_database import beyond_one, most_errors_a_second, workers
+from tests.workers import wait_until, worker
+
+
+def through(network: Proxy) -> dict[str, str]:
+    """The environment of a worker behind the proxy."""
+    return {databases.POSTGRES: network.url()}
+
+
+@pytest.mark.case(19)
+@pytest.mark.long
+def test_connections_that_are_reset_every_second(
+    network: Proxy, book: Path, figures: Figures
+) -> None:
+    with workers(2, env=through(network)) as running:
+        results = load.put(1000, seed=19)
+        ended = threading.Event()
+        threading.Thread(target=_reset_until, args=(network, ended), daemon=True).start()
+        try:
+            wait_until(load.is_done, timeout=90)
+        finally:
+            ended.set()
+        assert max(map(most_errors_a_second, running)) <= 1
+    figures["resets: lost"] = load.lost(results)
+    figures["resets: runs beyond one"] = beyond_one(book)
+    assert figures["resets: lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+def _reset_until(network: Proxy, ended: threading.Event) -> None:
+    while not ended.wait(1):
+        network.reset()
+
+
+@pytest.mark.case(19)
+@pytest.mark.long
+def test_a_black_hole_of_30_seconds(network: Proxy, book: Path, figures: Figures) -> None:
+    """One worker is cut off and finds out by itself; the other one ends its tasks meanwhile."""
+    with workers(1, env=through(network)) as (cut_off,), worker("-n", "other"):
+        results = load.put(600, seed=20)
+        wait_until(lambda: load.ended(book) > 50)
+        network.swallow = True
+        began = time.monotonic()
+        wait_until(load.is_done, timeout=28)
+        figures["black hole: others done in, s"] = round(time.monotonic() - began, 1)
+        wait_until(lambda: "does not do its part" in cut_off.output, timeout=20)
+        time.sleep(max(0.0, began + 30 - time.monotonic()))
+        network.swallow = False
+        network.reset()
+        opened = time.monotonic()
+        wait_until(lambda: cut_off.row and cut_off.row.condition == "alive", timeout=15)
+        figures["black hole: back after, s"] = round(time.monotonic() - opened, 1)
+        assert most_errors_a_second(cut_off) <= 1
+    figures["black hole: lost"] = load.lost(results)
+    assert figures["black hole: lost"] == 0
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(19)
+@pytest.mark.long
+def test_a_worker_stops_in_a_black_hole(network: Proxy) -> None:
+    with worker(env=through(network), tasktrack={"GRACE": 1}) as stopping:
+        tasks.add.delay(1, 1).get(timeout=20)
+        network.swallow = True
+        stopping.terminate()
+        began = time.monotonic()
+        assert stopping.wait(25) == 0
+        assert time.monotonic() - began < 20  # a lease, and as much for each last word
+
+
+@pytest.mark.case(19)
+@pytest.mark.long
+def test_a_slow_network(network: Proxy, book: Path, figures: Figures) -> None:
+    network.delay = 0.15  # each way
+    with workers(2, env=through(network)) as running:
+        results = load.put(100, seed=21)
+        wait_until(load.is_done, timeout=90)
+        assert max(map(most_errors_a_second, running)) == 0
+    figures["+300 ms: lost"] = load.lost(results)
+    figures["+300 ms: runs beyond one"] = beyond_one(book)
+    assert (figures["+300 ms: lost"], figures["+300 ms: runs beyond one"]) == (0, 0)
+    invariants.check([result.id for result in results], book)
+
+
+class _EverySo:
+    """Dooms each nth of the messages that carry a mark."""
+
+    def __init__(self, mark: bytes, nth: int) -> None:
+        self._mark = mark
+        self._nth = nth
+        self._seen = 0
+
+    def __call__(self, data: bytes) -> bool:
+        if self._mark not in data:
+            return False
+        self._seen += 1
+        return self._seen % self._nth == 0
+
+
+#: What tells the statement of a verb from others.
+_VERBS = {"claim": b"picked AS MATERIALIZED", "write": b"old_seq + 1 + l.begins"}
+
+
+def _lose(network: Proxy, verb: str, count: int, book: Path, figures: Figures) -> None:
+    """Work off a load while every third reply to one statement gets lost, until so many were."""
+    network.drop_replies_to(_EverySo(_VERBS[verb], 3))
+    ids: list[str] = []
+    with workers(2, env=through(network)):
+        while network.dropped < count:
+            ids += [result.id for result in load.put(40, seed=len(ids))]
+            wait_until(load.is_done, timeout=60)
+        network.drop_replies_to(None)
+    figures[f"{verb}: replies lost"] = network.dropped
+    figures[f"{verb}: runs beyond one"] = beyond_one(book)
+    assert figures[f"{verb}: runs beyond one"] == 0
+    stories = Counter(" ".join(row.state for row in AsyncResult(pk).history()) for pk in ids)
+    # A claim that was not heard of goes back; where its beginning was committed, history tells.
+    released = "PENDING STARTED PENDING STARTED SUCCESS"
+    assert set(stories) <= {"PENDING STARTED SUCCESS", released}, stories
+    invariants.check(ids, book)
+
+
+@pytest.mark.case(20)
+@pytest.mark.parametrize("verb", _VERBS)
+def test_a_few_lost_replies(verb: str, network: Proxy, book: Path, figures: Figures) -> None:
+    _lose(network, verb, 3, book, figures)
+
+
+@pytest.mark.case(20)
+@pytest.mark.long
+@pytest.mark.parametrize("verb", _VERBS)
+def test_a_hundred_lost_replies(verb: str, network: Proxy, book: Path, figures: Figures) -> None:
+    _lose(network, verb, 100, book, figures)
+
+
+@pytest.mark.case(20)
+def test_a_label_whose_reply_is_lost_is_told_once(network: Proxy) -> None:
+    network.drop_replies_to(_EverySo(b"PROGRESS", 1))
+    labelled = tasks.labelled.delay()
+    with worker(env=through(network)):
+        wait_until(lambda: network.dropped >= 2)
+        network.drop_replies_to(None)
+        labelled.get(timeout=20)
+    story = [row.label or row.state for row in labelled.history()]
+    assert story == ["PENDING", "STARTED", "PROGRESS", "SUCCESS"]
+
+
+@pytest.mark.case(20)
+def test_callers_whose_commit_is_not_answered(network: Proxy, figures: Figures) -> None:
+    """Enqueue and revoke: done once or not at all, and asking again is safe."""
+    ids = [str(result.id) for result in enqueue_many(tasks.add, [((1, 1), {})] * 50)]
+    enqueued, unknown = [], 0
+    with servers.moved_to(_as_settings(network)):
+        network.drop_replies_to(_EverySo(b"COMMIT", 2))
+        for _ in range(100):
+            unknown += _survives(lambda: enqueued.append(_enqueue_in_a_transaction()))
+        for task_id in ids:
+            while _survives(partial(_revoke, task_id)):
+                unknown += 1
+        network.drop_replies_to(None)
+    figures["callers: replies lost"] = network.dropped
+    assert network.dropped >= 75
+    assert TrackedTask.objects.filter(pk__in=enqueued).count() == len(enqueued)
+    for task_id in ids:
+        assert [row.state for row in AsyncResult(task_id).history()] == ["PENDING", "REVOKED"]
+
+
+def _as_settings(network: Proxy) -> dict[str, object]:
+    return {"HOST": "127.0.0.1", "PORT": network.port, "OPTIONS": {"sslmode": "disable"}}
+
+
+def _enqueue_in_a_transaction() -> str:
+    with transaction.atomic():
+        return str(tasks.add.delay(1, 1))
+
+
+def _revoke(task_id: str) -> None:
+    AsyncResult(task_id).revoke()
+
+
+def _survives(call: Callable[[], object]) -> int:
+    """1 if the answer got lost."""
+    try:
+        call()
+    except (DatabaseError, InterfaceError):
+        connection.close()
+        return 1
+    return 0
+
+
+@pytest.mark.case(23)
+@pytest.mark.long
+def test_pgbouncer_in_transaction_mode(scratch: Path, book: Path, figures: Figures) -> None:
+    with (
+        servers.pgbouncer(scratch, size=5) as url,
+        workers(8, env={databases.POSTGRES: url}) as running,
+    ):
+        results = load.put(1000, seed=23)
+        scheduled = tasks.noted.apply_async((1,), countdown=1)
+        wait_until(load.is_done, timeout=120)
+        assert sum(map(most_errors_a_second, running)) == 0
+    results.append(scheduled)
+    figures["lost"] = load.lost(results)
+    figures["runs beyond one"] = beyond_one(book)
+    assert (figures["lost"], figures["runs beyond one"]) == (0, 0)
+    assert len(ledger.read(book)) == 2 * len(results)
+    invariants.check([result.id for result in results], book)

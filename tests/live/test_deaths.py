@@ -1,0 +1,89 @@
+"""Processes that die, and what becomes of their tasks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from django_tasktrack.exceptions import TaskFailure
+from django_tasktrack.models import Worker
+from tests import invariants, ledger
+from tests.app import tasks
+from tests.live.test_main_job import story
+from tests.workers import WorkerProcess, lives, wait_until, worker
+
+#: Heartbeat 1 s, lease 5 s, upkeep every second: what a dead worker ran is started again within this.
+RECOVERY_BOUND = 8.0
+
+
+@pytest.mark.case(1)
+def test_a_killed_worker_s_task_is_ended_by_another(book: Path) -> None:
+    task = tasks.noted.delay(1, seconds=4)
+    with worker("-n", "first") as first:
+        wait_until(lambda: task.state == "STARTED")
+        first.kill_tree()
+        with worker("-n", "second"):
+            killed = time.monotonic()
+            wait_until(lambda: len(ledger.read(book)) == 2, timeout=RECOVERY_BOUND)
+            assert time.monotonic() - killed < RECOVERY_BOUND
+            assert task.get(timeout=20) == 1
+    assert story(task) == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
+    rescue = task.history()[2]
+    assert rescue.reason.startswith("lost: worker")
+    assert [row.worker.name for row in task.history()[1:] if row.worker][-1] == "second"
+    assert Worker.objects.get(name="first").condition == "lost"
+    events = [(entry.event, entry.attempt) for entry in ledger.read(book)]
+    assert events == [("began", 1), ("began", 2), ("ended", 2)]
+    invariants.check([task.id], book)
+
+
+@pytest.mark.case(4, 38)
+def test_a_child_that_dies_costs_its_own_task_only(book: Path) -> None:
+    sibling = tasks.noted.delay(5, seconds=2)
+    with worker("-c", "2") as running:
+        wait_until(lambda: sibling.state == "STARTED")
+        poison = tasks.dies.delay()
+        with pytest.raises(TaskFailure, match="signal SIGKILL"):
+            poison.get(timeout=20)
+        assert sibling.get(timeout=20) == 5
+        assert running.process.poll() is None
+    assert story(poison) == ["PENDING", *["STARTED", "RETRY"] * 2, "STARTED", "FAILURE"]
+    assert poison.history()[-1].reason == "lost: signal SIGKILL; crash 3, no further attempt"
+    assert sibling.history()[-1].attempt == 1
+    invariants.check([sibling.id, poison.id])
+
+
+@pytest.mark.case(4)
+def test_without_their_parent_the_children_end(book: Path) -> None:
+    task = tasks.noted.delay(1, seconds=60)
+    with worker("-c", "2") as running:
+        wait_until(lambda: task.state == "STARTED")
+        tree = running.tree()
+        os.kill(running.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(lives, tree)), timeout=1.5)
+
+
+@pytest.mark.case(7)
+def test_a_frozen_worker_s_late_end_changes_nothing(book: Path) -> None:
+    task = tasks.noted.delay(1, seconds=2)
+    with worker("-n", "frozen", "-c", "1") as frozen:
+        wait_until(lambda: task.state == "STARTED")
+        _signal_tree(frozen, signal.SIGSTOP)
+        with worker("-n", "second"):
+            assert task.get(timeout=RECOVERY_BOUND + 10) == 1
+            before = [(r.seq, r.state, r.lease) for r in task.history()]
+            _signal_tree(frozen, signal.SIGCONT)
+            wait_until(lambda: "was lost" in frozen.output, timeout=5)
+            wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
+            assert [(r.seq, r.state, r.lease) for r in task.history()] == before
+    assert task.worker == "second"
+    invariants.check([task.id], book)
+
+
+def _signal_tree(process: WorkerProcess, signum: int) -> None:
+    for member in process.tree():
+        member.send_signal(signum)

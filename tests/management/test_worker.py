@@ -1,0 +1,111 @@
+"""Options of ``manage.py worker`` as a person gets them wrong."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_tasktrack.management.commands import worker
+from django_tasktrack.worker import WorkerOptions
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[WorkerOptions]]:
+    """What workers were started with; none runs."""
+    found: list[WorkerOptions] = []
+
+    class Fake:
+        def __init__(self, options: WorkerOptions) -> None:
+            found.append(options)
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(worker, "Worker", Fake)
+    level = logging.getLogger("django_tasktrack").level
+    yield found
+    logging.getLogger("django_tasktrack").setLevel(level)
+
+
+def refusal(*args: str) -> str:
+    with pytest.raises(CommandError) as caught:
+        call_command("worker", *args)
+    assert caught.value.returncode == 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "queues"),
+    [
+        ([], []),
+        (["-Q", "mail"], ["mail"]),
+        (["-Q", "mail, web"], ["mail", "web"]),
+        (["-Q", "a,b", "-Q", "c", "--queues=b"], ["a", "b", "c"]),
+    ],
+)
+def test_queues_accumulate(
+    args: list[str], queues: list[str], started: list[WorkerOptions]
+) -> None:
+    call_command("worker", *args)
+    assert started[0].queues == queues
+
+
+@pytest.mark.parametrize("given", [{"queues": "a,b"}, {"queues": ["a", "b"]}])
+def test_queues_from_code(given: dict[str, Any], started: list[WorkerOptions]) -> None:
+    call_command("worker", **given)
+    assert started[0].queues == ["a", "b"]
+
+
+@pytest.mark.parametrize("given", ["", ",", ",,", " ", "a,,b", "a,"])
+def test_queue_without_a_name_is_not_all_queues(given: str, started: list[WorkerOptions]) -> None:
+    told = refusal(f"--queues={given}")
+    assert f"-Q {given!r} leaves a queue without its name." in told
+    assert "Leave -Q out for all queues." in told
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("w%n", "'%n'"), ("50%", "'%'"), ("%%h", "'%%'"), ("%h%d", "'%d'")]
+)
+def test_unknown_percent_in_a_name_is_refused(
+    name: str, what: str, started: list[WorkerOptions]
+) -> None:
+    assert f"{what} means nothing. Hint: Only %h is replaced" in refusal("-n", name)
+
+
+def test_name_may_hold_the_host(started: list[WorkerOptions]) -> None:
+    call_command("worker", "-n", "mail@%h")
+    assert started[0].name == "mail@%h"
+
+
+def test_handlers_of_signals_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Signalled:
+        def __init__(self, options: WorkerOptions) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(worker, "Worker", Signalled)
+    before = signal.getsignal(signal.SIGINT)
+    call_command("worker")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("option", ["-c", "--time-limit", "--max-tasks-per-child"])
+def test_numbers_are_positive(option: str, started: list[WorkerOptions]) -> None:
+    assert "must be more than 0" in refusal(option, "0")
+
+
+def test_solo_says_that_it_runs_one_at_a_time(
+    started: list[WorkerOptions], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="django_tasktrack"):
+        call_command("worker", "-P", "solo", "-c", "4")
+        call_command("worker", "-P", "solo", "-c", "1")
+    assert caplog.messages == ["The solo pool runs one task at a time, not 4."]

@@ -1,0 +1,189 @@
+"""The settings dict: clear errors for what it cannot hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from django_tasktrack.checks import check_settings, check_sqlite
+from django_tasktrack.conf import Config, config, errors
+
+ROOT = Path(__file__).resolve().parent.parent
+NUMBERS = [field.name for field in fields(Config) if field.type != "str"]
+WHOLE = [field.name for field in fields(Config) if str(field.type).startswith("int")]
+
+
+def problem(value: Any) -> str:
+    """The one thing that is wrong with the dict, with its hint."""
+    (found,) = errors(value)
+    return " ".join(found)
+
+
+def test_every_setting_has_a_default_that_is_right() -> None:
+    defaults = {field.name: field.default for field in fields(Config)}
+    assert errors(defaults) == []
+
+
+def test_unknown_setting_names_the_nearest() -> None:
+    assert problem({"HEART_BEAT": 1}) == (
+        "TASKTRACK has no setting 'HEART_BEAT'. Did you mean 'HEARTBEAT'?"
+    )
+
+
+def test_setting_that_is_near_to_none_lists_the_known_ones() -> None:
+    assert "Known: DEFAULT_MAX_RETRIES, " in problem({"XYZ": 1})
+
+
+@pytest.mark.parametrize("value", [None, [], "LEASE=5"])
+def test_settings_must_be_a_dict(value: object) -> None:
+    assert problem(value).startswith("TASKTRACK must be a dict.")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["5", True, [], math.nan, math.inf, -1])
+def test_number_must_be_one(name: str, value: object) -> None:
+    assert problem({name: value}).startswith(f"TASKTRACK['{name}']")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [1.5, timedelta(seconds=3)])
+def test_count_must_be_whole(name: str, value: object) -> None:
+    assert "is not a whole number" in problem({name: value})
+
+
+@pytest.mark.parametrize(
+    "name", ["HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"]
+)
+def test_what_would_stand_still_at_zero_must_be_positive(name: str) -> None:
+    assert "must be positive" in problem({name: 0})
+
+
+@pytest.mark.parametrize("name", ["DEFAULT_QUEUE", "TASKS_MODULE"])
+@pytest.mark.parametrize("value", [None, 5, "", b"mail"])
+def test_text_must_be_text(name: str, value: object) -> None:
+    assert "is not a string" in problem({name: value})
+
+
+def test_none_means_no_limit_only_where_there_can_be_none() -> None:
+    may_be_none = ["DEFAULT_MAX_RETRIES", "GOAL_MAX_ATTEMPTS", "RETENTION", "FAILURE_RETENTION"]
+    assert errors(dict.fromkeys(may_be_none)) == []
+    assert "is not a number" in problem({"LEASE": None})
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"LEASE": "30"}, "Give seconds or a timedelta."),
+        ({"RETENTION": "7d"}, "Give seconds or a timedelta, or None for ever."),
+        ({"MAX_CRASHES": 1.5}, "Give a whole number, such as 3."),
+        ({"DEFAULT_MAX_RETRIES": "3"}, "Give a whole number, such as 3, or None for no limit."),
+        ({"DEFAULT_QUEUE": 5}, "Give a string, such as 'default'."),
+    ],
+)
+def test_hint_says_what_is_expected(given: dict[str, Any], hint: str) -> None:
+    assert problem(given).endswith(hint)
+
+
+def test_every_wrong_setting_is_told() -> None:
+    assert len(errors({"LEASEE": 1, "GRACE": "x", "HEARTBEAT": 0})) == 3
+
+
+@pytest.mark.parametrize(
+    "value", [{"LEASE": 14}, {"HEARTBEAT": 11}, {"LEASE": timedelta(seconds=9), "HEARTBEAT": 4}]
+)
+def test_lease_is_three_heartbeats_at_least(value: dict[str, Any]) -> None:
+    assert "shorter than three heartbeats" in problem(value)
+
+
+def test_lease_of_exactly_three_heartbeats_is_enough() -> None:
+    assert errors({"LEASE": 15, "HEARTBEAT": 5}) == []
+
+
+def test_shortest_pause_is_no_longer_than_the_longest() -> None:
+    assert "POLL_MIN" in problem({"POLL_MIN": 2, "POLL_MAX": 1})
+
+
+@override_settings(TASKTRACK={"LEASE": timedelta(minutes=1), "RETENTION": timedelta(days=2)})
+def test_durations_are_seconds_or_timedelta() -> None:
+    assert (config().LEASE, config().RETENTION) == (60, 172_800)
+
+
+def test_settings_are_read_again_after_a_change() -> None:
+    with override_settings(TASKTRACK={"GRACE": 1}):
+        assert config().GRACE == 1
+    with override_settings(TASKTRACK={"GRACE": 2}):
+        assert config().GRACE == 2
+
+
+@override_settings(TASKTRACK={"LEASEE": 5})
+def test_wrong_settings_are_not_worked_with() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"'LEASEE'\. Hint: Did you mean 'LEASE'\?"):
+        config()
+
+
+@override_settings(TASKTRACK={"LEASEE": 5, "GRACE": "x"})
+def test_system_check_reports_each_wrong_setting() -> None:
+    found = check_settings()
+    assert [message.id for message in found] == ["tasktrack.E001", "tasktrack.E001"]
+    assert found[0].hint == "Did you mean 'LEASE'?"
+
+
+def test_manage_py_check_fails_and_names_the_nearest_setting() -> None:
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TASKTRACK_TEST_SETTINGS": json.dumps({"LEASEE": 5}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "TASKTRACK has no setting 'LEASEE'" in ran.stderr
+    assert "Did you mean 'LEASE'?" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "check", "tasktrack"])
+def test_wrong_setting_is_one_block_for_commands(command: str) -> None:
+    """Although declaring tasks, which comes before, looks at the settings too."""
+    ran = subprocess.run(
+        [sys.executable, "manage.py", command, *(["purge"] if command == "tasktrack" else [])],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TASKTRACK_TEST_SETTINGS": json.dumps({"TASKS_MODUL": "jobs"}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "HINT: Did you mean 'TASKS_MODULE'?" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_sqlite_is_asked_to_begin_its_transactions_as_a_writer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.db import connection
+
+    assert check_sqlite(databases=["default"]) == []
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
+    warned = [message.id for message in check_sqlite(databases=["default"])]
+    assert warned == (["tasktrack.W001"] if connection.vendor == "sqlite" else [])
+    assert check_sqlite(databases=None) == []

@@ -1,0 +1,214 @@
+"""Hot statements use the index that was made for them, whatever lies in the table (PostgreSQL)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from django_tasktrack import purge, states, transitions
+from django_tasktrack.changes import Change
+from django_tasktrack.ids import new_id
+from django_tasktrack.models import StateChange, TrackedTask
+from django_tasktrack.vendors import postgresql
+
+from .factories import NAME, make_worker
+from .inline import enqueue, the_vendor
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(
+        connection.vendor != "postgresql", reason="plans are read from PostgreSQL's EXPLAIN"
+    ),
+]
+
+TABLE = TrackedTask._meta.db_table
+COLUMNS = [str(field.column) for field in TrackedTask._meta.concrete_fields]
+# Copies of one task: finished, far in the future, due, held, and claimed.
+_KINDS = """
+    SELECT n, 'SUCCESS' AS state, 4 AS stage, 0 AS run, now() - n * interval '1 minute' AS ended
+    FROM generate_series(1, 30000) n
+    UNION ALL SELECT n, 'PENDING', 0, n, NULL FROM generate_series(1, 10000) n
+    UNION ALL SELECT n, 'PENDING', 1, 0, NULL FROM generate_series(1, 5000) n
+    UNION ALL SELECT n, 'PENDING', 2, 0, NULL FROM generate_series(1, 5000) n
+    UNION ALL SELECT n, 'STARTED', 3, 0, NULL FROM generate_series(1, 200) n
+"""
+_VALUES = {
+    "id": "gen_random_uuid()",
+    "name": "CASE WHEN made.stage = 2 THEN 'nobody.knows' ELSE task.name END",
+    "queue": "'q' || n %% 5",
+    "priority": "n %% 7",
+    "state": "made.state",
+    "stage": "made.stage",
+    "worker_id": "CASE WHEN made.stage = 3 THEN %s END",
+    "created_at": "now() - n * interval '1 minute'",
+    "run_after": "now() + run * interval '1 day'",
+    "expires_at": "CASE WHEN n %% 50 = 0 THEN now() + n * interval '1 second' END",
+    "finished_at": "ended",
+    "owner": "CASE WHEN n %% 100 = 0 THEN 'user-' || n %% 1000 ELSE '' END",
+}
+_COPY = f"""
+INSERT INTO {TABLE} ({", ".join(COLUMNS)})
+SELECT {", ".join(_VALUES.get(column, f"task.{column}") for column in COLUMNS)}
+FROM {TABLE} task CROSS JOIN ({_KINDS}) made WHERE task.id = %s
+"""
+
+
+@pytest.fixture(scope="module")
+def _full_table(django_db_setup: None, django_db_blocker: Any) -> Iterator[int]:
+    """Some fifty thousand rows with statistics, for all tests of the module."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        worker, task = make_worker(), enqueue(delay=1e9)
+        with connection.cursor() as cursor:
+            cursor.execute(_COPY, [worker.pk, task.task_id])
+            cursor.execute(f"ANALYZE {TABLE}")
+        yield worker.pk
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def worker_id(_full_table: int, db: None) -> int:
+    return _full_table
+
+
+class Plans:
+    """Explains every statement that is executed meanwhile, and executes it."""
+
+    def __init__(self) -> None:
+        self.nodes: list[dict[str, Any]] = []
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if TABLE in sql and not sql.startswith("EXPLAIN"):
+            cursor: CursorWrapper = context["cursor"]
+            execute(f"EXPLAIN (FORMAT JSON) {sql}", params, many, context)
+            told = cursor.fetchone()[0]
+            plan = told if isinstance(told, list) else json.loads(told)
+            self._collect(plan[0]["Plan"])
+        return execute(sql, params, many, context)
+
+    def _collect(self, node: dict[str, Any]) -> None:
+        self.nodes.append(node)
+        for below in node.get("Plans", []):
+            self._collect(below)
+
+    @property
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+    @property
+    def scanned(self) -> set[str]:
+        """Tables that are read from end to end."""
+        return {n["Relation Name"] for n in self.nodes if n["Node Type"] == "Seq Scan"}
+
+
+@pytest.fixture
+def plans() -> Iterator[Plans]:
+    plans = Plans()
+    with connection.execute_wrapper(plans):
+        yield plans
+
+
+def uses(plans: Plans, *indexes: str) -> bool:
+    assert plans.nodes, "nothing was explained"
+    assert TABLE not in plans.scanned
+    assert set(indexes) <= plans.indexes
+    return True
+
+
+def test_claim_of_all_queues(worker_id: int, plans: Plans) -> None:
+    claims = transitions.claim(the_vendor(), worker_id, [], [NAME], 10)
+    assert [claim.priority for claim in claims] == [6] * 10
+    assert uses(plans, "tasktrack_due")
+
+
+def test_claim_of_named_queues(worker_id: int, plans: Plans) -> None:
+    assert len(transitions.claim(the_vendor(), worker_id, ["q1", "q2"], [NAME], 10)) == 10
+    assert uses(plans, "tasktrack_due")
+
+
+def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
+    """The head of each queue, not all that is due in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + postgresql._QUEUES + postgresql._CLAIM,
+            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10},
+        )
+        told = cursor.fetchone()[0]
+    plans = Plans()
+    plans._collect((told if isinstance(told, list) else json.loads(told))[0]["Plan"])
+    read = sum(
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in plans.nodes
+        if node.get("Index Name") == "tasktrack_due"
+    )
+    assert 0 < read <= 5 * 10 + 20
+    assert TABLE not in plans.scanned
+
+
+def test_promote(worker_id: int, plans: Plans) -> None:
+    assert the_vendor().promote()[0] == 0
+    assert uses(plans, "tasktrack_scheduled")
+    (ripe,) = [node for node in plans.nodes if node["Node Type"] == "LockRows"]
+    assert "run_after <= " in ripe["Plans"][0]["Index Cond"]
+
+
+def test_rescue(worker_id: int, plans: Plans) -> None:
+    assert not transitions.rescue(the_vendor(), 3600.0).applied
+    assert uses(plans, "tasktrack_claimed")
+
+
+def test_expire(worker_id: int, plans: Plans) -> None:
+    assert not transitions.expire(the_vendor()).applied
+    assert uses(plans, "tasktrack_expiring")
+
+
+def test_purge(worker_id: int, plans: Plans) -> None:
+    assert sum(item.tasks for item in purge.purge(older_than=29_990 * 60)) == 11
+    assert uses(plans, "tasktrack_done", f"{TABLE}_pkey")
+    assert StateChange._meta.db_table not in plans.scanned
+
+
+def test_tasks_of_an_owner(worker_id: int, plans: Plans) -> None:
+    assert list(TrackedTask.objects.owned_by("user-100").order_by("-pk")[:50])
+    assert uses(plans, "tasktrack_owner")
+
+
+def test_wishes_of_a_worker(worker_id: int, plans: Plans) -> None:
+    assert transitions.revoke_requests(the_vendor(), worker_id) == []
+    assert uses(plans, "tasktrack_claimed")
+
+
+def test_held_tasks(worker_id: int, plans: Plans) -> None:
+    assert transitions.unhold(the_vendor(), [NAME]) == 0
+    assert uses(plans, "tasktrack_held")
+
+
+def test_head_of_the_queue_for_unknown_names(worker_id: int, plans: Plans) -> None:
+    assert transitions.hold_unknown(the_vendor(), ["q1"], [NAME]) == {}
+    assert uses(plans, "tasktrack_due")
+
+
+def test_finish_is_driven_by_the_primary_key(worker_id: int, plans: Plans) -> None:
+    claims = transitions.claim(the_vendor(), worker_id, [], [NAME], 100)
+    plans.nodes.clear()
+    changes = [Change(c.task_id, states.SUCCEED, c.lease, worker_id, began=0.0) for c in claims]
+    assert len(transitions.settle(the_vendor(), changes).applied) == 100
+    assert uses(plans, f"{TABLE}_pkey")
+    assert plans.indexes == {f"{TABLE}_pkey"}
+
+
+def test_ids_of_many_results(worker_id: int, plans: Plans) -> None:
+    assert not list(TrackedTask.objects.many([new_id() for _ in range(20)]))
+    assert uses(plans, f"{TABLE}_pkey")
+
+
+def test_reader_of_plans_sees_a_scan(worker_id: int, plans: Plans) -> None:
+    old = timezone.now() - timedelta(days=1)
+    list(TrackedTask.objects.filter(created_at__lt=old, label="x"))
+    assert plans.scanned == {TABLE}

@@ -1,0 +1,254 @@
+"""One attempt: how the body ends, and what that means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from django_tasktrack import context, registry, runner, states, task
+from django_tasktrack.declaration import Task
+from django_tasktrack.exceptions import Ignore, Retry, TaskRevoked
+from django_tasktrack.outcomes import Outcome, Report
+from django_tasktrack.payloads import decode
+
+from .test_declaration import make_claim
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+
+
+def run(
+    body: Callable[..., Any],
+    options: dict[str, Any] | None = None,
+    sent: list[Report] | None = None,
+    revoked: bool = False,
+    **claim: Any,
+) -> Outcome:
+    """The outcome of one attempt of ``body``, declared with ``options``."""
+    collected: list[Report] = [] if sent is None else sent
+    task(**{"name": "body", **(options or {})})(body)
+    return runner.run(
+        make_claim(**{"name": "body", **claim}), "w1@host", collected.append, lambda: revoked
+    )
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+def test_return_value_is_the_result() -> None:
+    outcome = run(lambda x, y: {"sum": x + y}, args="[1]", kwargs='{"y":2}')
+    assert (outcome.transition, outcome.result) == (states.SUCCEED, '{"sum":3}')
+
+
+def test_none_is_a_result() -> None:
+    assert run(lambda: None).result == "null"
+
+
+def test_exception_is_a_failure() -> None:
+    outcome = run(raising(ValueError("no such invoice")))
+    assert outcome.transition is states.FAIL
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("ValueError", "no such invoice")
+    assert "in body" in outcome.error.traceback
+    assert outcome.result is None
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_what_would_end_the_process_is_the_task_s_failure(error: BaseException) -> None:
+    outcome = run(raising(error))
+    assert outcome.transition is states.FAIL
+    assert outcome.error is not None
+    assert outcome.error.type == type(error).__name__
+
+
+def test_endless_recursion_is_the_task_s_failure() -> None:
+    def body() -> None:
+        body()
+
+    outcome = run(body)
+    assert outcome.error is not None
+    assert outcome.error.type == "RecursionError"
+
+
+def _deep() -> Any:
+    value: Any = "\x00"
+    for _ in range(sys.getrecursionlimit() // 2):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1}, float("nan"), "a\x00", "\ud800", 10**5000, _deep(), {(1,): 2}, "x" * 2**21],
+    ids=lambda value: type(value).__name__ + str(id(value) % 97),
+)
+def test_result_that_json_cannot_carry_is_a_failure_that_says_so(value: Any) -> None:
+    ran: list[int] = []
+
+    def body() -> Any:
+        ran.append(1)
+        return value
+
+    outcome = run(body, {"autoretry_for": (Exception,)})
+    assert (outcome.transition, outcome.reason) == (states.FAIL, "the result cannot be stored")
+    assert outcome.error is not None
+    assert outcome.error.type == "django_tasktrack.exceptions.PayloadError"
+    assert outcome.error.message.startswith("The result")
+    assert ran == [1]
+
+
+@override_settings(TASKTRACK={"MAX_PAYLOAD_BYTES": 10})
+def test_result_beyond_the_limit_is_a_failure() -> None:
+    assert run(lambda: "x" * 9).reason == "the result cannot be stored"
+
+
+def test_ignore_is_a_success_without_a_result() -> None:
+    outcome = run(raising(Ignore()))
+    assert (outcome.transition, outcome.result, outcome.reason) == (
+        states.SUCCEED,
+        None,
+        "ignored",
+    )
+
+
+def test_revoke_that_the_body_noticed_stops_it() -> None:
+    def body() -> None:
+        context.require("the test").checkpoint()
+
+    assert run(body, revoked=True).transition is states.STOP
+
+
+def test_body_that_catches_the_revoke_ends_as_it_likes() -> None:
+    def body() -> str:
+        try:
+            context.require("the test").checkpoint()
+        except TaskRevoked:
+            return "tidied up"
+        return "never revoked"
+
+    assert run(body, revoked=True).result == '"tidied up"'
+
+
+# Retries
+
+
+@pytest.mark.parametrize(
+    ("attempt", "losses", "reason"), [(1, 0, "retry 1 of 3"), (4, 2, "retry 2 of 3")]
+)
+def test_retry_says_which_one_it_is(attempt: int, losses: int, reason: str) -> None:
+    outcome = run(raising(Retry(delay=5)), attempt=attempt, losses=losses)
+    assert (outcome.transition, outcome.delay, outcome.reason) == (states.RETRY, 5, reason)
+
+
+def test_retry_without_a_limit_names_none() -> None:
+    assert run(raising(Retry()), max_attempts=None, attempt=7).reason == "retry 7"
+
+
+def test_retry_keeps_its_cause() -> None:
+    outcome = run(raising(Retry(exc=OSError("busy"))))
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("OSError", "busy")
+
+
+AUTO = {"autoretry_for": (OSError,), "dont_autoretry_for": (PermissionError,), "max_retries": 3,
+        "default_retry_delay": 9}  # fmt: skip
+
+
+def test_covered_exception_is_retried_without_being_asked() -> None:
+    outcome = run(raising(ConnectionError("x")), AUTO)
+    assert (outcome.transition, outcome.delay) == (states.RETRY, 9)
+
+
+@pytest.mark.parametrize("error", [PermissionError(), ValueError()])
+def test_others_are_not(error: Exception) -> None:
+    assert run(raising(error), AUTO).transition is states.FAIL
+
+
+@pytest.mark.parametrize(
+    ("attempt", "losses", "expected"),
+    [(3, 0, states.RETRY), (4, 0, states.FAIL), (4, 1, states.RETRY), (5, 1, states.FAIL)],
+)
+def test_last_allowed_attempt_fails_and_lost_ones_do_not_count(
+    attempt: int, losses: int, expected: states.Transition
+) -> None:
+    outcome = run(raising(OSError()), AUTO, attempt=attempt, losses=losses)
+    assert outcome.transition is expected
+
+
+def test_limit_is_the_claim_s_and_not_today_s_declaration() -> None:
+    assert run(raising(OSError()), AUTO, attempt=4, max_attempts=10).transition is states.RETRY
+
+
+def test_backoff_grows_with_the_retries() -> None:
+    options = {**AUTO, "retry_backoff": 3, "retry_jitter": False, "max_retries": 9}
+    delays = [run(raising(OSError()), options, attempt=n, max_attempts=9).delay for n in (1, 2, 3)]
+    assert delays == [3, 6, 12]
+
+
+def test_exhausted_retry_in_the_body_is_its_failure() -> None:
+    def body(self: Task[..., Any]) -> None:
+        self.retry()
+
+    outcome = run(body, {"bind": True}, attempt=4)
+    assert outcome.transition is states.FAIL
+    assert outcome.error is not None
+    assert outcome.error.type == "django_tasktrack.exceptions.MaxRetriesExceededError"
+
+
+# What the body sees
+
+
+def test_request_tells_of_the_attempt() -> None:
+    def body(self: Task[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        seen = self.request
+        return {
+            "args": seen.args, "kwargs": seen.kwargs, "retries": seen.retries, "id": seen.id,
+            "attempt": seen.attempt, "hostname": seen.hostname, "owner": seen.owner,
+            "info": seen.delivery_info, "eta": seen.eta, "direct": seen.called_directly,
+        }  # fmt: skip
+
+    claim = make_claim(name="body", args="[1]", kwargs='{"k":2}', attempt=3, losses=1, owner="7")
+    task(bind=True, name="body")(body)
+    sent: list[Report] = []
+    outcome = runner.run(claim, "w1@host", sent.append, lambda: False)
+    assert decode(outcome.result) == {
+        "args": [1], "kwargs": {"k": 2}, "retries": 1, "id": str(claim.task_id), "attempt": 3,
+        "hostname": "w1@host", "owner": "7", "eta": None, "direct": False,
+        "info": {"routing_key": "default", "priority": 0},
+    }  # fmt: skip
+
+
+def test_last_report_is_passed_on_before_the_end() -> None:
+    sent: list[Report] = []
+
+    def body(self: Task[..., Any]) -> None:
+        for number in range(50):
+            self.progress.set(number, 50)
+
+    run(body, {"bind": True}, sent)
+    assert sent[-1].current == 49
+    assert len(sent) < 10
+
+
+@pytest.mark.parametrize(
+    "claim", [{"name": "nobody.knows"}, {"args": "["}, {"args": "5"}], ids=repr
+)
+def test_what_cannot_be_started_is_a_failure(claim: dict[str, Any]) -> None:
+    outcome = run(lambda: None, **claim)
+    assert outcome.transition is states.FAIL
+    assert outcome.reason == "could not be started"
+
+
+def test_no_attempt_is_left_current() -> None:
+    run(raising(ValueError()))
+    assert context.current() is None
