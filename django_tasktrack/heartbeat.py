@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from django.db import connections
 
+from .forking import fork
 from .models import Worker
 from .vendors import errors, vendor_for
 
@@ -51,7 +52,7 @@ class Heartbeat:
         connections.close_all()
         self._link, theirs = multiprocessing.Pipe()
         worker = os.getpid()
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             self._link.close()
             _serve(theirs, worker, using, interval)
@@ -90,8 +91,6 @@ class Heartbeat:
 
 def _serve(link: Connection, worker: int, using: str, interval: float) -> NoReturn:
     """The process's whole life."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # the worker decides when to stop
     try:
         _beat_for(link, worker, using, interval)
     except (EOFError, ConnectionResetError, BrokenPipeError):

@@ -77,10 +77,10 @@ class Worker:
 
     def run(self) -> int:
         """Work; returns the exit code."""
+        self._handle_signals()
         # Both fork, and that comes before any thread and connection.
         heartbeat = Heartbeat(task_database(), self._config.HEARTBEAT)
         pool = self._pool()
-        self._handle_signals()
         vendor = vendor_for(task_database())
         registration = self._registration(vendor, pool, heartbeat)
         maintenance = Maintenance(
@@ -94,6 +94,8 @@ class Worker:
         pool.start(engine.post)
         registration.register()
         self._engine = engine  # from here on a signal lets running tasks end
+        if self._asked_to_stop_at is not None:
+            engine.stop(0.0)
         self._greet(pool)
         registration.start()
         thread = threading.Thread(
@@ -197,11 +199,12 @@ class Worker:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         name = signal.Signals(signum).name
-        engine = self._engine
+        now, engine = time.monotonic(), self._engine
         if engine is None:
+            # Remembered as well: an exception in a hook of fork(), or in a finalizer, is dropped by Python.
+            self._asked_to_stop_at = now
             logger.warning("%s before the first task: the worker ends.", name)
             raise SystemExit(0)
-        now = time.monotonic()
         if self._asked_to_stop_at is None:
             self._asked_to_stop_at = now
             logger.warning(

@@ -25,6 +25,7 @@ from types import FrameType
 
 from django.db import connections
 
+from ..forking import ENDING_SIGNALS, fork
 from .hygiene import flush_output
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -39,9 +40,6 @@ class Word(IntEnum):
     SIGNAL = 4  # a child alone
     EXITED = 5
 
-
-#: What ends a process that does nothing about it, and may be sent to all processes of a service.
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 _MESSAGE = struct.Struct("!bii")
 
@@ -84,7 +82,7 @@ class ForkServer:
             logger.warning("Forking although threads run: %s. They may hold locks.", names)
         flush_output()
         ours, theirs = socket.socketpair()
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             ours.close()
             _serve(theirs, child_main)
@@ -141,8 +139,6 @@ def describe_exit(status: int) -> str:
 
 def _serve(control: socket.socket, child_main: ChildMain) -> None:
     """The server's whole life. Never returns."""
-    for signum in _ENDING_SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)  # the worker decides when to stop
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -239,7 +235,7 @@ def _end_only_when_doomed(doom: mmap.mmap) -> None:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
-    for signum in _ENDING_SIGNALS:
+    for signum in ENDING_SIGNALS:
         signal.signal(signum, end)
 
 
