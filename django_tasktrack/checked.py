@@ -16,15 +16,21 @@ from .exceptions import InvalidTask, nearest
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
-def word(value: object, what: str, longest: int) -> str:
+def word(value: object, what: str, longest: int, wrong: str = "is not a name") -> str:
     """A name, for example of a queue.
+
+    Args:
+        value: what was given.
+        what: the argument that it was given for.
+        longest: characters that it may have.
+        wrong: what the error says of it.
 
     Raises:
         InvalidTask: it is not a printable string of 1 to ``longest`` characters.
     """
     if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
         raise InvalidTask(
-            f"{what}={reprlib.repr(value)} is not a name.",
+            f"{what}={reprlib.repr(value)} {wrong}.",
             hint=f"Pass a printable string of 1 to {longest} characters.",
         )
     return value

@@ -27,6 +27,8 @@ class Config:
     DEFAULT_RETRY_DELAY: float = 180.0
     #: Module that each installed app's tasks are looked for in.
     TASKS_MODULE: str = "tasks"
+    #: Alias whose commit an enqueue waits for, where a router keeps the tasks in another database.
+    BUSINESS_DATABASE: str = "default"
     #: How often a worker says that it lives.
     HEARTBEAT: float = 5.0
     #: A worker silent for longer has lost its tasks.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from . import checked
 from .exceptions import InvalidTask, NotRunning, PayloadError, TaskRevoked
 from .outcomes import Claim, Report
 from .payloads import encode, printable
@@ -189,16 +190,13 @@ def label_report(state: str | None, meta: Mapping[str, Any] | None) -> Report:
 
 
 def _label(state: object) -> str:
-    if not isinstance(state, str) or not 0 < len(state) <= 50 or not state.isprintable():
+    label = checked.word(state, "state", 50, "is no label")
+    if label in _RESERVED:
         raise InvalidTask(
-            f"state={state!r} is no label.", hint="Pass a word of 1 to 50 characters."
-        )
-    if state in _RESERVED:
-        raise InvalidTask(
-            f"state={state!r} is set by the worker alone.",
+            f"state={label!r} is set by the worker alone.",
             hint="Return for SUCCESS, raise for FAILURE, self.retry() for RETRY; or use another word.",
         )
-    return "" if state == State.STARTED else str(state)
+    return "" if label == State.STARTED else str(label)
 
 
 def _checked(report: Report) -> Report:

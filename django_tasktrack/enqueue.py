@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 
 from . import checked, transitions
 from .changes import NewTask
@@ -98,14 +99,26 @@ def prepare(
 def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> None:
     """Insert prepared tasks in the caller's transaction.
 
+    Where a router keeps them apart from the business data, and the caller's transaction is one of the
+    business data's alone, they are inserted right after its commit; rolled back, they never were.
+
     Args:
         tasks: all or none of them.
         own_ids: the caller chose ids, so one of them may exist.
 
     Raises:
-        DuplicateTaskId: one does. The caller's transaction stays usable.
+        DuplicateTaskId: one does. The caller's transaction stays usable. After a commit of the business
+            data it comes from there, when that can no longer be taken back.
     """
-    using = task_database()
+    using, business = task_database(), config().BUSINESS_DATABASE
+    write = partial(_insert, tasks, own_ids=own_ids, using=using)
+    if connections[business].in_atomic_block and not connections[using].in_atomic_block:
+        transaction.on_commit(write, using=business)
+    else:
+        write()
+
+
+def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> None:
     if not own_ids:
         transitions.enqueue(tasks, using=using)
         return

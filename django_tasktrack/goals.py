@@ -84,19 +84,24 @@ class PursuedGoal:
     def evidence(self) -> Any:
         return self.row.evidence
 
+    @property
+    def _attempts(self) -> models.QuerySet[GoalAttempt]:
+        # Named, because a router may send reads to a copy that lags behind.
+        return GoalAttempt.objects.using(task_database()).filter(goal_id=self.row.pk)
+
     def refresh(self) -> PursuedGoal:
         """Read the stored goal again."""
-        self.row.refresh_from_db()
+        self.row.refresh_from_db(using=task_database())
         return self
 
     def attempts(self) -> list[GoalAttempt]:
         """The tasks that served it, oldest first; they survive the purge of those tasks."""
-        return list(self.row.attempt_set.order_by("number"))
+        return list(self._attempts.order_by("number"))
 
     def status(self) -> GoalStatus:
         """Where it stands now."""
         self.refresh()
-        row, latest = self.row, self.row.attempt_set.order_by("-number").first()
+        row, latest = self.row, self._attempts.order_by("-number").first()
         task = AsyncResult.many([latest.task_id])[0] if latest else None
         task = task if task and task.exists() else None
         return GoalStatus(
@@ -205,6 +210,8 @@ def pursue(
         TypeError, PayloadError, InvalidTask, NotRegistered: as enqueueing the task would.
     """
     vendor = vendor_for(task_database())
+    kind = checked.word(str(kind), "kind", 255, "cannot name a goal")
+    named = checked.word(str(key), "key", 255, "cannot name a goal")
     options = Options(queue=queue, priority=priority, owner=owner)
     new = prepare(definition_of(task), args, kwargs, options)
     wanted = {
@@ -216,7 +223,7 @@ def pursue(
     with transaction.atomic(using=vendor.using):
         now = vendor.now()
         wanted["deadline"] = _deadline(deadline, now)
-        goal, begins = _get_or_create(vendor, _name(kind, "kind"), _name(key, "key"), wanted, now)
+        goal, begins = _get_or_create(vendor, kind, named, wanted, now)
         if not begins and not goal.is_unmet and goal.state != State.ACHIEVED:
             _reopen(goal, wanted, reopen)
             begins = True
@@ -323,12 +330,3 @@ def _budget(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
     raise InvalidTask(f"max_attempts={value!r} is no positive whole number.", hint="Or None.")
-
-
-def _name(value: object, what: str) -> str:
-    text = str(value)
-    if not 0 < len(text) <= 255 or not text.isprintable():
-        raise InvalidTask(
-            f"{what}={value!r} cannot name a goal.", hint="1 to 255 printable letters."
-        )
-    return text

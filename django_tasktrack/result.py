@@ -336,7 +336,7 @@ class AsyncResult:
             return ResultExpired(f"Task {self.id} has been purged.", hint="Keep results longer.")
         return UnknownTask(
             f"No task has the id {self.id}.",
-            hint="Its transaction was rolled back, or the id is of another system.",
+            hint="Its transaction is open or was rolled back, or the id is of another system.",
         )
 
     def _value(self, propagate: bool) -> Any:

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from pytest_django.plugin import blocking_manager_key
 
-from . import databases, invariants, ledger, workers
+from . import databases, invariants, ledger, routed, workers
 from .exam import report
 
 #: Folders whose tests run real workers: they commit, and the invariants hold after each.
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _is_live(item.path):
+        if _is_live(item.path) and not item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
@@ -40,6 +40,13 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "ledger.jsonl"
     monkeypatch.setenv(ledger.PATH, str(path))
     return path
+
+
+@pytest.fixture
+def tasks_apart(transactional_db: None) -> Iterator[None]:
+    """The tasks are in one database, the business data in another."""
+    with routed.in_use():
+        yield
 
 
 @pytest.fixture(autouse=True)

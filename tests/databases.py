@@ -55,6 +55,14 @@ def default() -> dict[str, Any]:
     return database
 
 
+def beside(database: dict[str, Any], suffix: str = "_tasks") -> dict[str, Any]:
+    """Another database on the same server, or in the same folder."""
+    test = dict(database.get("TEST", {}))
+    if test.get("NAME"):
+        test["NAME"] += suffix
+    return {**database, "NAME": f"{database['NAME']}{suffix}", "TEST": test}
+
+
 def _sqlite() -> dict[str, Any]:
     """A file, because worker processes have to see it."""
     return {

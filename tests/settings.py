@@ -19,7 +19,9 @@ STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+# Tests that send the tasks to a database of their own (tests/routed.py) mark that they use the second.
 DATABASES = {"default": databases.default()}
+DATABASES["tasks"] = databases.beside(DATABASES["default"])
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -42,7 +42,7 @@ def test_unknown_setting_names_the_nearest() -> None:
 
 
 def test_setting_that_is_near_to_none_lists_the_known_ones() -> None:
-    assert "Known: DEFAULT_MAX_RETRIES, " in problem({"XYZ": 1})
+    assert "Known: BUSINESS_DATABASE, DEFAULT_" in problem({"XYZ": 1})
 
 
 @pytest.mark.parametrize("value", [None, [], "LEASE=5"])
@@ -69,7 +69,7 @@ def test_what_would_stand_still_at_zero_must_be_positive(name: str) -> None:
     assert "must be positive" in problem({name: 0})
 
 
-@pytest.mark.parametrize("name", ["DEFAULT_QUEUE", "TASKS_MODULE"])
+@pytest.mark.parametrize("name", ["DEFAULT_QUEUE", "TASKS_MODULE", "BUSINESS_DATABASE"])
 @pytest.mark.parametrize("value", [None, 5, "", b"mail"])
 def test_text_must_be_text(name: str, value: object) -> None:
     assert "is not a string" in problem({name: value})

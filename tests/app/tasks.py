@@ -310,3 +310,13 @@ def asks_for_more(self: Task[..., Any]) -> int:
     if self.request.retries < 3:
         self.retry(countdown=0.01, max_retries=5)
     return self.request.attempt
+
+
+@task
+def enqueues_in_a_transaction(number: int, commit: bool) -> str:
+    """Says whose id it was given, although its transaction may come to nothing."""
+    with transaction.atomic():
+        Entry.objects.create(text=str(number))
+        given = noted.delay(number).id
+        transaction.set_rollback(not commit)
+    return given
