@@ -27,7 +27,7 @@ from tests import ledger
 _WAITING_STAGES = {Stage.SCHEDULED, Stage.DUE, Stage.HELD, Stage.CLAIMED}
 
 #: Tasks that write "began" and "ended" in the ledger.
-LEDGERED = {"tests.app.tasks.noted", "tests.app.tasks.counts"}
+LEDGERED = {f"tests.app.tasks.{name}" for name in ("noted", "counts", "stumbles")}
 
 
 def check(

@@ -69,6 +69,17 @@ def asks_again(self: Task[..., Any], times: int) -> int:
     return self.request.retries
 
 
+@task(bind=True, max_retries=9, autoretry_for=(ConnectionError,), default_retry_delay=0.05)
+def stumbles(self: Task[..., Any], times: int, seconds: float = 0.0) -> int:
+    """Says in the ledger that it began; fails so often before it says that it ended."""
+    ledger.write("began")
+    time.sleep(seconds)
+    if self.request.retries < times:
+        raise ConnectionError(f"stumbled {self.request.retries + 1} of {times} times")
+    ledger.write("ended")
+    return times
+
+
 @task(bind=True)
 def counts(self: Task[..., Any], to: int, pause: float = 0.05, quiet: bool = False) -> int:
     """Counts with progress, or quietly, so that it cannot be asked to end."""

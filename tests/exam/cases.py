@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
     "45": Case("control characters in names and exceptions"),
     "46": Case("workers an hour ahead and behind"),
     "49": Case("a task that nobody knows"),
-    "50": Case("old and new code over a migration", missing="there is one version so far"),
+    "50": Case("old and new code together over a migration"),
     "51": Case("history is changed or deleted by hand"),
     "52": Case("purge under load"),
     "53": Case("a million waiting and a million finished", POSTGRES),

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from django.db import connection, connections
 
+from tests.exam.tapping import Tap
+
 CRASHED = 77
 Place = Literal["before", "after"]
 
@@ -27,19 +29,13 @@ class CrashPoint:
         self._count = 0
 
     def __enter__(self) -> CrashPoint:
-        commit = connection._commit  # type: ignore[attr-defined]
-        connection._commit = lambda: self._step(commit)  # type: ignore[attr-defined]
-        self._wrapper = connection.execute_wrapper(
-            lambda execute, *args: self._step(lambda: execute(*args))
-        )
-        self._wrapper.__enter__()
+        self._tap = Tap(connection, self._step)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._wrapper.__exit__(None, None, None)
-        del connection._commit  # type: ignore[attr-defined]
+        self._tap.remove()
 
-    def _step(self, act: Callable[[], Any]) -> Any:
+    def _step(self, said: str, act: Callable[[], Any]) -> Any:
         self._count += 1
         here = self._count == self._number
         if here and self._place == "before":

@@ -25,13 +25,14 @@ def put(count: int, seed: int) -> list[AsyncResult]:
     return enqueue_many(tasks.noted, [((n, chance.uniform(0.01, 0.05)), {}) for n in range(count)])
 
 
-def is_done() -> bool:
-    return not TrackedTask.objects.unfinished().exists()
+def is_done(but: Sequence[str] = ()) -> bool:
+    """Whether every task has ended, but for these."""
+    return not TrackedTask.objects.unfinished().exclude(pk__in=but).exists()
 
 
 def ended(book: Path) -> int:
-    """How many bodies have come to their end."""
-    return sum(entry.event == "ended" for entry in ledger.read(book))
+    """How many bodies have come to their end; asked often, so it does not parse the lines."""
+    return book.read_bytes().count(b'["ended", ') if book.exists() else 0
 
 
 def claims_of(worker_ids: Iterable[int]) -> dict[UUID, int]:

@@ -1,19 +1,22 @@
-"""A process that enqueues: ``python -m tests.exam.producer COUNT``. Prints an id for each commit that returned."""
+"""A process that enqueues: ``python -m tests.exam.producer COUNT [TASK]``.
+
+Prints an id for each commit that returned.
+"""
 
 from __future__ import annotations
 
 import sys
 
 import django
+from django.utils.module_loading import import_string
 
 
-def main(count: int) -> None:
+def main(count: int, task: str = "tests.app.tasks.noted") -> None:
     django.setup()
-    from tests.app import tasks  # needs the apps
-
+    declared = import_string(task)  # needs the apps
     for number in range(count):
-        print(tasks.noted.delay(number).id, flush=True)
+        print(declared.delay(number).id, flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests import databases, postgres
+from tests.workers import wait_until
 
 
 @contextmanager
@@ -128,10 +129,17 @@ def pgbouncer(directory: Path, size: int) -> Iterator[str]:
         user="nobody" if os.geteuid() == 0 else None,  # it refuses to run as root
     )
     try:
+        wait_until(lambda: _listens(port), what="PgBouncer")
         yield f"postgres://{info.user}@127.0.0.1:{port}/{info.dbname}?sslmode=disable"
     finally:
         running.send_signal(signal.SIGINT)
         running.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def _found(program: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
@@ -94,41 +95,82 @@ def test_all_workers_are_killed_and_come_back_after_ten_seconds(
     invariants.check([result.id for result in results], book)
 
 
+class Steady:
+    """Tasks at an even rate, and how many of them are done meanwhile.
+
+    Args:
+        book: the ledger.
+        rate: tasks a second.
+    """
+
+    def __init__(self, book: Path, rate: float) -> None:
+        self.results: list[AsyncResult] = []
+        self._book = book
+        self._rate = rate
+
+    def keep_up(self, seconds: float, disturb: Callable[[], None] = lambda: None) -> float:
+        """Enqueue for so long, and call ``disturb`` all the time.
+
+        Returns:
+            Tasks ended a second, from a recovery bound after the beginning on.
+        """
+        began, before = time.monotonic(), len(self.results)
+        settled: tuple[float, int] | None = None
+        while (elapsed := time.monotonic() - began) < seconds:
+            while len(self.results) - before < elapsed * self._rate:
+                self.results.append(tasks.noted.delay(len(self.results), 0.02))
+            disturb()
+            if settled is None and elapsed > RECOVERY_BOUND:
+                settled = elapsed, self._done()
+            time.sleep(0.01)
+        assert settled, "shorter than the recovery bound"
+        return (self._done() - settled[1]) / (elapsed - settled[0])
+
+    def _done(self) -> int:
+        """Tasks, not runs of them: what is done twice is no throughput."""
+        return len({entry.task_id for entry in ledger.read(self._book) if entry.event == "ended"})
+
+
 @pytest.mark.case(3)
 @pytest.mark.long
 def test_a_worker_is_killed_every_other_second_at_fifty_tasks_a_second(
     book: Path, figures: Figures
 ) -> None:
-    seconds, rate, pause = 60, 50, 2.0
-    results: list[AsyncResult] = []
+    load_of = Steady(book, rate=50)
     in_flight: set[UUID] = set()
     kills = 0
     with ExitStack() as stack:
         crew = [stack.enter_context(worker("-c", "2")) for _ in range(4)]
-        began = time.monotonic()
-        next_kill = began + pause
-        while (now := time.monotonic()) < began + seconds:
-            while len(results) < (now - began) * rate:
-                results.append(tasks.noted.delay(len(results), 0.02))
-            if now > next_kill and (victim := crew[0]).row:
-                next_kill, kills = now + pause, kills + 1
-                crew = [*crew[1:], stack.enter_context(worker("-c", "2", wait=False))]
-                in_flight |= set(load.kill_together([victim]))
-            time.sleep(0.01)
+        next_kill = 0.0
+
+        def kill_one() -> None:
+            nonlocal kills, next_kill
+            if time.monotonic() > next_kill and (victim := crew[0]).row:
+                next_kill, kills = max(next_kill, time.monotonic() - 2.0) + 2.0, kills + 1
+                crew[:] = [*crew[1:], stack.enter_context(worker("-c", "2", wait=False))]
+                in_flight.update(load.kill_together([victim]))
+
+        undisturbed = load_of.keep_up(20)
+        wait_until(load.is_done)
+        disturbed = load_of.keep_up(60, kill_one)
         stopped = time.monotonic()
         wait_until(load.is_done, timeout=6 * RECOVERY_BOUND)
         caught_up = time.monotonic() - stopped
-    again = load.runs_beyond_one(book)
+    results, again = load_of.results, load.runs_beyond_one(book)
     figures |= {
         "tasks": len(results),
         "kills": kills,
         "orphans": len(in_flight),
         "lost": load.lost(results),
         "runs beyond one": sum(again.values()),
+        "throughput ratio, %": round(100 * disturbed / undisturbed),
         "all done after s": round(caught_up, 1),
     }
     assert load.lost(results) == 0
     assert set(again) <= {str(task_id) for task_id in in_flight}
+    assert kills > 15
+    assert disturbed >= 0.9 * undisturbed, f"{disturbed:.1f} of {undisturbed:.1f} a second"
+    assert caught_up < 2 * RECOVERY_BOUND
     invariants.check([result.id for result in results], book)
 
 

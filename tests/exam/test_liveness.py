@@ -52,7 +52,7 @@ def test_a_body_that_holds_the_interpreter_s_lock_keeps_its_lease(pool: str, boo
 
 @pytest.mark.case(10)
 @pytest.mark.long
-@pytest.mark.parametrize("pool", ["threads", "solo"])
+@pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_twenty_seconds_of_it(pool: str, book: Path) -> None:
     endless = tasks.holds_the_lock.delay(20)
     with worker("-P", pool, "-c", "1") as holding, worker("-n", "other", "-Q", "x"):

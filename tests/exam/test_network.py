@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
@@ -20,7 +22,7 @@ from tests.exam import load, servers
 from tests.exam.proxy import Proxy
 from tests.exam.report import Figures
 from tests.exam.test_database import beyond_one, most_errors_a_second, workers
-from tests.workers import wait_until, worker
+from tests.workers import lives, wait_until, worker
 
 
 def through(network: Proxy) -> dict[str, str]:
@@ -75,6 +77,29 @@ def test_a_black_hole_of_30_seconds(network: Proxy, book: Path, figures: Figures
     figures["black hole: lost"] = load.lost(results)
     assert figures["black hole: lost"] == 0
     invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(19)
+@pytest.mark.long
+def test_the_bodies_of_a_worker_that_is_cut_off_end_with_its_lease(
+    network: Proxy, book: Path, figures: Figures
+) -> None:
+    """Others may run them by then; it does not wait for the database to tell it so."""
+    task = tasks.noted.delay(1, seconds=60)
+    with worker("-c", "1", env=through(network)) as cut_off:
+        wait_until(lambda: ledger.read(book))
+        body = psutil.Process(ledger.read(book)[0].pid)
+        network.swallow = True
+        began = time.monotonic()
+        wait_until(lambda: not lives(body), timeout=20)
+        figures["black hole: bodies ended after, s"] = round(time.monotonic() - began, 1)
+        assert "This worker was lost" in cut_off.output
+        assert figures["black hole: bodies ended after, s"] < 9
+        network.swallow = False
+        network.reset()
+    with worker("-c", "1", tasktrack={"GRACE": 0}):
+        wait_until(lambda: task.worker is not None and len(ledger.read(book)) == 2)
+    invariants.check([task.id], book)
 
 
 @pytest.mark.case(19)
@@ -226,3 +251,41 @@ def test_pgbouncer_in_transaction_mode(scratch: Path, book: Path, figures: Figur
     assert (figures["lost"], figures["runs beyond one"]) == (0, 0)
     assert len(ledger.read(book)) == 2 * len(results)
     invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.case(15)
+@pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="the proxy speaks PostgreSQL's words"
+)
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(4.0, marks=pytest.mark.long)])
+def test_sigterm_while_a_worker_that_starts_gets_no_answer(seconds: float, network: Proxy) -> None:
+    network.swallow = True
+    with worker(env=through(network), wait=False) as starting:
+        time.sleep(seconds)
+        starting.terminate()
+        assert starting.wait(5) in (0, -signal.SIGTERM)
+        wait_until(lambda: not starting.tree(), timeout=3)
+        assert "is ready" not in starting.output
+
+
+@pytest.mark.case(15)
+@pytest.mark.long
+@pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="the proxy speaks PostgreSQL's words"
+)
+def test_a_worker_that_gets_its_first_answer_late(network: Proxy, figures: Figures) -> None:
+    """It either works then, or has ended with 1 and works when it is started again."""
+    task = tasks.noted_process.delay(0)
+    network.swallow = True
+    with worker(env=through(network), wait=False) as starting:
+        time.sleep(12)
+        early = starting.process.poll()
+        network.swallow = False
+        network.reset()
+        if early is None:
+            wait_until(lambda: task.ready() or starting.process.poll() is not None, timeout=20)
+        figures["late database: exit code"] = starting.process.poll()
+        assert starting.process.poll() in (None, 1)
+        assert task.ready() == (starting.process.poll() is None)
+    with worker(env=through(network)):
+        task.get(timeout=15)

@@ -1,0 +1,186 @@
+"""Guards of the worker that faults alone do not show: what it asks of its connection, and its limits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import psycopg
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_tasktrack import maintenance, transitions
+from django_tasktrack.changes import Change, Written
+from django_tasktrack.engines.claiming import AHEAD_LIMIT, Plan
+from django_tasktrack.engines.database import DatabaseEngine
+from django_tasktrack.engines.outbox import FLUSH_LIMIT
+from django_tasktrack.models import TrackedTask
+from django_tasktrack.outcomes import Claim, succeeded
+from django_tasktrack.pools.base import Finished, PoolOptions
+from django_tasktrack.vendors import Vendor, sessions
+from tests import invariants
+from tests.engines.test_upkeep import QuietPool, Registered
+from tests.exam import load, servers
+from tests.exam.proxy import Proxy
+from tests.factories import NAME, make_worker, new_task
+from tests.inline import the_vendor
+
+LOAD = FLUSH_LIMIT + 3 * AHEAD_LIMIT
+CONCURRENCY = 100
+
+
+@contextmanager
+def own_connection(patience: float = 5.0) -> Iterator[BaseDatabaseWrapper]:
+    """A worker's, in the place of this thread's."""
+    before = connections["default"]
+    try:
+        sessions.connect("default", patience)
+        yield connections["default"]
+    finally:
+        connections["default"].close()
+        connections["default"] = before
+
+
+def told(sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        (value,) = cursor.fetchone()
+    return value
+
+
+@contextmanager
+def serializable_by_default() -> Iterator[None]:
+    """As a project, and its database, may want it for themselves."""
+    level: Any = "serializable"
+    with ExitStack() as stack:
+        if connection.vendor == "postgresql":
+            level = psycopg.IsolationLevel.SERIALIZABLE
+            name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
+            alter = f"ALTER DATABASE {name} SET default_transaction_isolation = "
+            stack.callback(told_nothing, f"{alter} DEFAULT")
+            told_nothing(f"{alter} 'serializable'")
+        options = {**connection.settings_dict.get("OPTIONS", {}), "isolation_level": level}
+        stack.enter_context(servers.moved_to({"OPTIONS": options}))
+        yield
+
+
+def told_nothing(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@pytest.mark.case(24)
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="it has one isolation")
+def test_a_worker_reads_what_is_committed_whatever_the_default() -> None:
+    ask, others = {
+        "postgresql": ("SHOW transaction_isolation", "serializable"),
+        "mysql": ("SELECT @@tx_isolation", "SERIALIZABLE"),
+    }[connection.vendor]
+    with serializable_by_default():
+        assert told(ask) == others, "else it proves nothing"
+        with own_connection():
+            alone = told(ask)
+            with transaction.atomic():
+                inside = told(ask)
+    assert {str(alone), str(inside)} <= {"read committed", "READ-COMMITTED"}
+
+
+@pytest.mark.case(23)
+def test_behind_a_pooler_nothing_is_set_that_a_stranger_would_find(scratch: Path) -> None:
+    with servers.pgbouncer(scratch, size=1) as url:
+        with servers.moved_to(dj_database_url.parse(url)), own_connection():
+            assert sessions.is_pooled(connections["default"])
+            assert the_vendor().listen(lambda: None) is None, "a worker polls there"
+            assert TrackedTask.objects.count() == 0
+        with psycopg.connect(url) as stranger:
+            for name in ("statement_timeout", "lock_timeout", "default_transaction_isolation"):
+                assert stranger.execute(f"SHOW {name}").fetchone() in {("0",), ("read committed",)}
+            assert stranger.execute("SELECT pg_listening_channels()").fetchall() == []
+
+
+@pytest.mark.case(19)
+def test_a_statement_that_is_swallowed_is_given_up(network: Proxy) -> None:
+    """By this end: the server never heard of it, and TCP has its acknowledgement."""
+    waited: list[float] = []
+
+    def ask() -> None:
+        with own_connection(patience=1):
+            network.swallow = True
+            began = time.monotonic()
+            with pytest.raises(OperationalError, match="no answer within"):
+                told("SELECT 1")
+            waited.append(time.monotonic() - began)
+
+    behind = {"HOST": "127.0.0.1", "PORT": network.port, "OPTIONS": {"sslmode": "disable"}}
+    with servers.moved_to(behind):
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(8)
+    assert waited, "it waits for ever"
+    assert 1 < waited[0] < 5
+
+
+class InstantPool(QuietPool):
+    """Whatever it is given has ended."""
+
+    name = "instant"
+
+    def submit(self, claims: Sequence[Claim]) -> None:
+        super().submit(claims)
+        while taken := self._take():
+            claim, began = taken
+            self._ended(claim)
+            self._post(Finished(claim, succeeded("1"), began, time.monotonic()))
+
+
+@pytest.mark.case(29)
+def test_nothing_is_claimed_while_a_thousand_ends_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows are held by others, say; what was done is not forgotten, and not added to for ever."""
+    new = [new_task() for _ in range(LOAD)]
+    transitions.enqueue(new)
+    engine, vendor = instant_engine()
+    with monkeypatch.context() as patched:
+        patched.setattr(vendor, "write", all_are_busy)
+        for _ in range(30):
+            engine._turn()
+        kept = len(engine._outbox)
+        assert FLUSH_LIMIT <= kept <= FLUSH_LIMIT + AHEAD_LIMIT + CONCURRENCY
+        assert TrackedTask.objects.filter(worker__isnull=False).count() == kept
+    for _ in range(60):
+        if not load.is_done():
+            engine._turn()
+    engine._waker.close()
+    assert load.is_done()
+    invariants.check([str(task.task_id) for task in new])
+
+
+def all_are_busy(changes: Sequence[Change], *, wait: bool = False) -> Written:
+    return Written(busy=frozenset(change.task_id for change in changes))
+
+
+def instant_engine() -> tuple[DatabaseEngine, Vendor]:
+    """One whose turns a test takes."""
+    vendor, worker = the_vendor(), make_worker()
+    pool = InstantPool(PoolOptions(worker=worker.name, concurrency=CONCURRENCY))
+    plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.01, poll_max=0.01, patience=5.0)
+    upkeep = maintenance.Maintenance(vendor, 60.0, 3600.0, [], [NAME])
+    engine = DatabaseEngine(vendor, plan, pool, Registered(worker), upkeep)
+    pool.start(engine.post)
+    engine._connected = True  # as this thread is
+    return engine, vendor
+
+
+@pytest.mark.case(19)
+def test_far_from_the_database_the_upkeep_takes_a_third_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upkeep = maintenance.Maintenance(the_vendor(), 0.01, 5.0, [], [NAME])
+    monkeypatch.setattr(transitions, "expire", lambda _: time.sleep(0.2))
+    upkeep.run(time.monotonic())
+    assert upkeep.due_at - time.monotonic() > 0.35
