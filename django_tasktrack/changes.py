@@ -35,6 +35,7 @@ class NewTask:
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
+    unique_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

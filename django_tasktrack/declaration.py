@@ -57,6 +57,7 @@ class Task(Generic[P, R]):
             time_limit=checked.time_limit(options.time_limit, "time_limit"),
             soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
             rerun_if_lost=options.on_lost == "retry",
+            unique_key=options.key_of_call(),
         )
         registry.register(self._definition)
 
@@ -86,6 +87,7 @@ class Task(Generic[P, R]):
         owner: object = None,
         time_limit: float | timedelta | None = None,
         soft_time_limit: float | timedelta | None = None,
+        unique_key: str | None = None,
         **unknown: Never,
     ) -> AsyncResult:
         """Enqueue a call with options.
@@ -101,6 +103,8 @@ class Task(Generic[P, R]):
             owner: a user, who may see the task over REST; or a string that names one.
             time_limit: seconds after which its process is killed, instead of the task's own.
             soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
+            unique_key: while a task with this key waits or runs, nothing is enqueued: the result is that
+                task's. Instead of the task's own.
 
         Raises:
             TypeError: the arguments do not fit the task's signature, or there is no such option.
@@ -119,10 +123,11 @@ class Task(Generic[P, R]):
             owner=owner,
             time_limit=time_limit,
             soft_time_limit=soft_time_limit,
+            unique_key=unique_key,
         )
         new = prepare(self._definition, args, kwargs, options)
-        insert([new], own_ids=task_id is not None)
-        return AsyncResult.enqueued(new.task_id)
+        holders = insert([new], own_ids=task_id is not None)
+        return AsyncResult.enqueued(holders.get(new.task_id, new.task_id))
 
     # What a running task does
 
@@ -253,6 +258,7 @@ def task(
     time_limit: float | timedelta | None = ...,
     soft_time_limit: float | timedelta | None = ...,
     on_lost: Literal["retry", "fail"] = ...,
+    unique_key: str | Callable[..., str | None] | None = ...,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
@@ -278,6 +284,8 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
         on_lost: what becomes of it when its worker dies: "retry" runs it again (at least once), "fail"
             ends it in FAILURE (at most once).
+        unique_key: what no two unfinished calls may share: a text, or a function of the call's arguments
+            that returns one, or None for a call that need not be unique. See ``apply_async``.
 
     Raises:
         InvalidTask: an option has a value that it cannot have, or this is no function for a task.
@@ -346,7 +354,7 @@ def enqueue_many(
         **options: as ``apply_async`` takes them, for all of the calls; not ``task_id``.
 
     Returns:
-        One result for each call, in their order.
+        One result for each call, in their order. Calls that share a unique key share a result.
 
     Raises:
         As ``apply_async`` does, naming the call by its number; then none is enqueued.
@@ -364,6 +372,5 @@ def enqueue_many(
         except (TypeError, ValueError) as error:
             error.add_note(f"In call {number} of enqueue_many; none was enqueued.")
             raise
-    if prepared:
-        insert(prepared)
-    return AsyncResult.all_enqueued([new.task_id for new in prepared])
+    holders = insert(prepared) if prepared else {}
+    return AsyncResult.all_enqueued([holders.get(new.task_id, new.task_id) for new in prepared])

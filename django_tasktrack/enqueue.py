@@ -35,6 +35,7 @@ class Options:
         owner: a user, or a string that names one.
         actor: who enqueues, for history.
         time_limit, soft_time_limit: durations, instead of the task's own.
+        unique_key: what no two unfinished tasks may share, instead of the task's own.
     """
 
     countdown: float | timedelta | None = None
@@ -47,6 +48,7 @@ class Options:
     actor: str = ""
     time_limit: float | timedelta | None = None
     soft_time_limit: float | timedelta | None = None
+    unique_key: str | None = None
     goal_id: int | None = None
 
 
@@ -93,10 +95,11 @@ def prepare(
             options.soft_time_limit, definition.soft_time_limit, "soft_time_limit"
         ),
         rerun_if_lost=definition.rerun_if_lost,
+        unique_key=_unique_key(definition, args, kwargs, options.unique_key),
     )
 
 
-def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> None:
+def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> dict[UUID, UUID]:
     """Insert prepared tasks in the caller's transaction.
 
     Where a router keeps them apart from the business data, and the caller's transaction is one of the
@@ -106,6 +109,10 @@ def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> None:
         tasks: all or none of them.
         own_ids: the caller chose ids, so one of them may exist.
 
+    Returns:
+        For tasks that were not inserted because an unfinished one has their unique key, its id. Those
+        that wait for a commit of the business data are not among them: nobody knows yet.
+
     Raises:
         DuplicateTaskId: one does. The caller's transaction stays usable. After a commit of the business
             data it comes from there, when that can no longer be taken back.
@@ -114,17 +121,16 @@ def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> None:
     write = partial(_insert, tasks, own_ids=own_ids, using=using)
     if connections[business].in_atomic_block and not connections[using].in_atomic_block:
         transaction.on_commit(write, using=business)
-    else:
-        write()
+        return {}
+    return write()
 
 
-def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> None:
+def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> dict[UUID, UUID]:
     if not own_ids:
-        transitions.enqueue(tasks, using=using)
-        return
+        return transitions.enqueue(tasks, using=using)
     try:
         with transaction.atomic(using=using):  # a savepoint, because the insert may fail
-            transitions.enqueue(tasks, using=using)
+            return transitions.enqueue(tasks, using=using)
     except IntegrityError:
         raise DuplicateTaskId(
             f"A task with id {tasks[0].task_id} exists.",
@@ -136,6 +142,16 @@ def _queue(queue: object, definition: Definition) -> str:
     if queue is None:
         queue = definition.queue if definition.queue is not None else config().DEFAULT_QUEUE
     return checked.queue_name(queue)
+
+
+def _unique_key(
+    definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any], given: str | None
+) -> str | None:
+    """The key of this call, or else the one that its task makes of its arguments."""
+    key = given
+    if key is None and definition.unique_key is not None:
+        key = definition.unique_key(*args, **kwargs)
+    return None if key is None else checked.word(key, f"unique_key of {definition.name}", 255)
 
 
 def _limit(given: object, own: float | None, what: str) -> float | None:

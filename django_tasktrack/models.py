@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
+from django.core.checks import CheckMessage
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.models import Q
@@ -55,6 +57,33 @@ class PartialIndex(models.Index):
         about = [child[0] for child in conditions if isinstance(child, tuple)]
         lead = ["stage"] if any(lookup.split("__")[0] == "stage" for lookup in about) else []
         return [*lead, *(f"{order and '-'}{name}" for name, order in self.fields_orders)]
+
+
+class PartialUnique(models.UniqueConstraint):
+    """A conditional constraint that is a plain one where the database has no partial indexes.
+
+    Only for conditions that leave out NULL, which is never a duplicate anyway.
+    """
+
+    def create_sql(
+        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
+    ) -> str:
+        return self._made_for(schema_editor).create_sql(model, schema_editor)
+
+    def remove_sql(
+        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
+    ) -> str:
+        return self._made_for(schema_editor).remove_sql(model, schema_editor)
+
+    def check(self, model: type[models.Model], connection: BaseDatabaseWrapper) -> list[Any]:
+        """Nothing to warn of: the constraint is there on every database."""
+        return []
+
+    def _made_for(self, schema_editor: BaseDatabaseSchemaEditor | None) -> models.UniqueConstraint:
+        assert schema_editor  # noqa: S101  only the types of its callers know of none
+        partial = schema_editor.connection.features.supports_partial_indexes
+        condition = self.condition if partial else None
+        return models.UniqueConstraint(fields=self.fields, condition=condition, name=self.name)
 
 
 class TrackedTask(models.Model):
@@ -121,6 +150,11 @@ class TrackedTask(models.Model):
         related_name="tasks",
     )
 
+    # NULL where nobody asked for it: it then costs no index anything.
+    unique_key = models.CharField(_("unique key"), max_length=255, null=True)
+    # The same until the task is final: what the constraint is on.
+    active_key = models.CharField(max_length=255, null=True, editable=False)
+
     objects = TaskQuerySet.as_manager()
 
     class Meta:
@@ -132,6 +166,13 @@ class TrackedTask(models.Model):
             ("revoke_trackedtask", "Can revoke tasks"),
             ("terminate_trackedtask", "Can terminate running tasks"),
             ("retry_trackedtask", "Can run finished tasks again"),
+        ]
+        constraints = [
+            PartialUnique(
+                fields=["active_key"],
+                condition=Q(active_key__isnull=False),
+                name="tasktrack_active_key",
+            ),
         ]
         indexes = [
             PartialIndex(
@@ -169,6 +210,11 @@ class TrackedTask(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} [{self.id}]"
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> list[CheckMessage]:
+        """Without the warning that conditions of indexes are ignored: ``PartialIndex`` replaces them."""
+        return [message for message in super().check(**kwargs) if message.id != "models.W037"]
 
     @property
     def is_finished(self) -> bool:

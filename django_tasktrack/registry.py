@@ -27,6 +27,7 @@ class Definition:
         time_limit: seconds after which its process is killed; None for the worker's default.
         soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
         rerun_if_lost: whether it runs again when its worker died.
+        unique_key: what no two unfinished calls may share, from the arguments of a call; None: nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Definition:
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
+    unique_key: Callable[..., str | None] | None = None
 
     @property
     def is_async(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal
@@ -34,10 +34,23 @@ class TaskOptions:
     time_limit: float | timedelta | None = None
     soft_time_limit: float | timedelta | None = None
     on_lost: Literal["retry", "fail"] = "retry"
+    unique_key: str | Callable[..., str | None] | None = None
 
     def __post_init__(self) -> None:
         if self.on_lost not in ("retry", "fail"):
             raise InvalidTask(f"on_lost={self.on_lost!r} is neither 'retry' nor 'fail'.")
+
+    def key_of_call(self) -> Callable[..., str | None] | None:
+        """What makes the unique key of a call from its arguments; None where calls have none.
+
+        Raises:
+            InvalidTask: ``unique_key`` is neither a text nor a function.
+        """
+        given = self.unique_key
+        if given is None or callable(given):
+            return given
+        key = checked.word(given, "unique_key", 255)
+        return lambda *_args, **_kwargs: key
 
     def retry_policy(self) -> RetryPolicy:
         """When a failed attempt runs again, with the settings where nothing was said.

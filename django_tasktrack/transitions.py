@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from . import goal_writes, liveness, states
@@ -82,20 +82,39 @@ def _whole(vendor: Vendor, act: Callable[[], _T]) -> _T:
 # Enqueue and run
 
 
-def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> None:
+def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID, UUID]:
     """Insert tasks in the caller's transaction: rolled back, they never were.
 
     Args:
-        tasks: what to insert; all or none.
+        tasks: what to insert; all or none, but for those whose unique key an unfinished task has.
         using: database alias; by default the router's choice for TrackedTask.
+
+    Returns:
+        For the tasks that were not inserted, the id of the one that has their key.
     """
     vendor = _vendor(using)
+    if any(task.unique_key for task in tasks):
+        holders = _whole(vendor, lambda: _enqueue_unique(vendor, tasks))
+    else:
+        holders = {}
+        _insert(vendor, tasks)
+    if len(holders) < len(tasks):
+        _notify_after_commit(vendor, "due")
+    return holders
+
+
+def _insert(vendor: Vendor, tasks: Sequence[NewTask]) -> None:
     if len(tasks) == 1:
         vendor.insert(tasks)
     else:  # more than one statement, perhaps
         with transaction.atomic(using=vendor.using, savepoint=False):
             vendor.insert(tasks)
-    _notify_after_commit(vendor, "due")
+
+
+def _enqueue_unique(vendor: Vendor, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
+    if plain := [task for task in tasks if not task.unique_key]:
+        vendor.insert(plain)
+    return vendor.insert_unique([task for task in tasks if task.unique_key])
 
 
 def claim(
@@ -387,17 +406,22 @@ def rerun(
     """Put failed and revoked tasks back into their queue, with a fresh count of attempts.
 
     Returns:
-        For each id, ``QUEUED``, ``REFUSED`` (it waits, runs or has succeeded, or another task serves its
-        goal now) or ``UNKNOWN``.
+        For each id, ``QUEUED``, ``REFUSED`` (it waits, runs or has succeeded, another task serves its goal
+        now, or has its unique key) or ``UNKNOWN``.
     """
     vendor, ids = _vendor(using), list(ids)
     actor, reason = _line(actor), _line(reason)
-    return _whole(vendor, lambda: _rerun(vendor, ids, actor, reason))
+    try:
+        return _whole(vendor, lambda: _rerun(vendor, ids, actor, reason))
+    except IntegrityError:
+        # A task with the same key came between the look and the write: now it is seen.
+        return _whole(vendor, lambda: _rerun(vendor, ids, actor, reason))
 
 
 def _rerun(vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str) -> dict[UUID, Answer]:
     goals, tasks = _locked(vendor, ids)
-    answers = _answers(ids, tasks, lambda task: _answer_to_rerun(task, goals))
+    taken = _keys_taken(vendor, tasks)
+    answers = _answers(ids, tasks, lambda task: _answer_to_rerun(task, goals, taken))
     again = [task for task in tasks if answers[task.pk] is Answer.QUEUED]
     _write_locked(
         vendor,
@@ -425,11 +449,25 @@ def _rerun(vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str) -> dict
     return answers
 
 
-def _answer_to_rerun(task: TrackedTask, goals: goal_writes.Held) -> Answer:
+def _keys_taken(vendor: Vendor, tasks: Iterable[TrackedTask]) -> set[str]:
+    """The unique keys of these tasks that unfinished ones have."""
+    keys = [task.unique_key for task in tasks if task.unique_key]
+    if not keys:
+        return set()
+    holding = TrackedTask.objects.using(vendor.using).filter(active_key__in=keys)
+    return {key for key in holding.values_list("active_key", flat=True) if key}
+
+
+def _answer_to_rerun(task: TrackedTask, goals: goal_writes.Held, taken: set[str]) -> Answer:
+    """The answer; a task that is queued takes its key from the others."""
     goal = goals.get(task.goal_id or 0)
     if goal is not None and goal.state == Goal.State.ACTIVE:
         return Answer.REFUSED  # another task serves it now, and one at a time does
-    return Answer.QUEUED if task.state in states.RERUN.sources else Answer.REFUSED
+    if task.state not in states.RERUN.sources or task.unique_key in taken:
+        return Answer.REFUSED
+    if task.unique_key:
+        taken.add(task.unique_key)
+    return Answer.QUEUED
 
 
 def _line(text: str) -> str:

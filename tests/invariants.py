@@ -60,6 +60,7 @@ def check(
             _check_ledger(task, history[task.pk], ran[str(task.pk)])
     if acknowledged is not None:
         _check_acknowledged(tasks, acknowledged, ran, purged)
+    _check_keys(tasks)
     _check_progress()
     _check_goals()
     if quiet:
@@ -166,6 +167,14 @@ def _check_acknowledged(
     assert ids <= set(acknowledged), "I6 rows of enqueues that were rolled back"
     states = Counter(task.state for task in tasks)
     assert sum(states.values()) + purged == len(set(acknowledged)), f"I7 lost tasks: {states}"
+
+
+def _check_keys(tasks: Iterable[TrackedTask]) -> None:
+    for task in tasks:
+        active = None if task.state in FINAL else task.unique_key
+        assert task.active_key == active, f"I8 {task}: {task.active_key!r} of {task.unique_key!r}"
+    held = Counter(task.active_key for task in tasks if task.active_key is not None)
+    assert not [key for key, count in held.items() if count > 1], f"I8 {held}"
 
 
 def _check_progress() -> None:

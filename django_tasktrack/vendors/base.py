@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections, models, transaction
+from django.db import IntegrityError, connections, models, transaction
 from django.db.models import F, Min, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ..changes import Change, Held, NewTask, ProgressWrite, Written
+from ..exceptions import TasktrackError
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..payloads import decode
@@ -36,7 +37,7 @@ QuerySetT = TypeVar("QuerySetT", bound="models.QuerySet[Any]")
 _WRITTEN = (
     "state", "stage", "label", "seq", "attempt", "max_attempts", "losses", "crashes", "lease", "worker_id",
     "changed_at", "run_after", "started_at", "finished_at", "revoke_requested_at", "revoke_request",
-    "result", "error_type", "error_message", "traceback",
+    "result", "error_type", "error_message", "traceback", "active_key",
 )  # fmt: skip
 
 _CLAIMED = (
@@ -44,6 +45,9 @@ _CLAIMED = (
     "lease", "max_attempts", "created_at", "run_after", "expires_at", "owner", "goal_id",
     "time_limit", "soft_time_limit", "rerun_if_lost",
 )  # fmt: skip
+
+#: How often an insert is tried whose key has a holder that is gone when looked for.
+UNIQUE_TRIES = 20
 
 _CLOCKS = {"mysql": "SELECT utc_timestamp(6)", "postgresql": "SELECT clock_timestamp()"}
 
@@ -119,7 +123,51 @@ class Vendor:
             time_limit=task.time_limit,
             soft_time_limit=task.soft_time_limit,
             rerun_if_lost=task.rerun_if_lost,
+            unique_key=task.unique_key,
+            active_key=task.unique_key,
         )
+
+    def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
+        """Insert tasks whose unique key no unfinished task has.
+
+        Args:
+            tasks: each with a key.
+
+        Returns:
+            For those that were not inserted, the id of the task that has their key.
+
+        Raises:
+            IntegrityError: one of the ids exists.
+        """
+        holders = {}
+        for task in sorted(
+            tasks, key=by_unique_key
+        ):  # in one order, so that no two callers deadlock
+            holder = self._insert_or_find(task)
+            if holder:
+                holders[task.task_id] = holder
+        return holders
+
+    def _insert_or_find(self, task: NewTask) -> UUID | None:
+        rows = TrackedTask.objects.using(self.using)
+        holding = rows.filter(active_key=task.unique_key).values_list("pk", flat=True)
+        holder = holding.first()
+        for _ in range(UNIQUE_TRIES):
+            if holder is not None:
+                return holder
+            try:
+                with transaction.atomic(using=self.using):
+                    self.insert([task])
+            except IntegrityError:
+                if rows.filter(pk=task.task_id).exists():
+                    raise
+                # A locking read also finds what this transaction's snapshot does not show. It comes second:
+                # two losers that both ask for the lock would deadlock on MariaDB. Neither finds anything
+                # where the task has ended since.
+                holder = holding.first() or self.locked(holding).first()
+            else:
+                return None
+        raise key_churns(task)
 
     # Claim
 
@@ -333,6 +381,20 @@ class Vendor:
         """Take what has made the descriptor of ``listen`` readable."""
 
 
+def by_unique_key(task: NewTask) -> str:
+    """In what order tasks are inserted that may wait for each other."""
+    return task.unique_key or ""
+
+
+def key_churns(task: NewTask) -> TasktrackError:
+    """A key that was taken and free again at each try."""
+    return TasktrackError(
+        f"unique_key={task.unique_key!r} of {task.name} was taken by others {UNIQUE_TRIES} times,"
+        " each time by a task that had ended when it was looked for.",
+        hint="Enqueue it again, or choose a key that fewer tasks share.",
+    )
+
+
 def _passes(task: TrackedTask, change: Change) -> bool:
     """Whether the change's fence holds for the row as it is now."""
     return (
@@ -350,15 +412,7 @@ def _apply(task: TrackedTask, change: Change, now: datetime, moment: float) -> l
     ``now`` and ``moment`` are the same time on the database's clock and on the monotonic one.
     """
     happened = now - timedelta(seconds=change.happened_ago(moment))
-    began_ago = change.began_ago(moment)
-    history = []
-    if began_ago is not None and task.state in WAITING:
-        begun = max(now - timedelta(seconds=began_ago), task.changed_at)
-        task.started_at = task.changed_at = begun
-        task.state, task.seq = State.STARTED, task.seq + 1
-        history.append(_history(task, change, begun, reason=change.began_reason))
-        if change.began_lease is not None:
-            history[-1].lease = change.began_lease
+    history = _begun(task, change, now, moment)
     happened = task.changed_at = max(happened, task.changed_at)
     if change.target is State.STARTED and task.state in WAITING:
         task.started_at = happened
@@ -377,6 +431,10 @@ def _apply(task: TrackedTask, change: Change, now: datetime, moment: float) -> l
         task.run_after = now + timedelta(seconds=change.delay)
     if change.stage in (Stage.DUE, Stage.SCHEDULED):
         task.worker_id = None
+    if change.stage is Stage.DONE:
+        task.active_key = None
+    elif change.afresh:
+        task.active_key = task.unique_key
     if change.afresh:
         task.revoke_requested_at = task.revoke_request = None
         task.started_at = None
@@ -390,6 +448,20 @@ def _apply(task: TrackedTask, change: Change, now: datetime, moment: float) -> l
         last.error_type, last.error_message = error.type, error.message
         last.traceback = error.traceback
     return [*history, last]
+
+
+def _begun(task: TrackedTask, change: Change, now: datetime, moment: float) -> list[StateChange]:
+    """The row of the STARTED that rides along, where the attempt has none yet."""
+    began_ago = change.began_ago(moment)
+    if began_ago is None or task.state not in WAITING:
+        return []
+    begun = max(now - timedelta(seconds=began_ago), task.changed_at)
+    task.started_at = task.changed_at = begun
+    task.state, task.seq = State.STARTED, task.seq + 1
+    started = _history(task, change, begun, reason=change.began_reason)
+    if change.began_lease is not None:
+        started.lease = change.began_lease
+    return [started]
 
 
 def _history(

@@ -12,7 +12,7 @@ from ..changes import Change, NewTask, ProgressWrite, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..states import ENQUEUE, Stage
-from .base import Vendor
+from .base import UNIQUE_TRIES, Vendor, by_unique_key, key_churns
 from .sessions import is_pooled
 
 _TASK = TrackedTask._meta.db_table
@@ -22,34 +22,51 @@ _PROGRESS = Progress._meta.db_table
 #: The channel that workers listen on; the payload says why they are woken.
 CHANNEL = "tasktrack"
 
-_INSERT = f"""
+
+def _insert(into: str = "", key: str = "", guard: str = "", winners: str = "asked") -> str:
+    """The statement for tasks and the first rows of their history; the arguments are for unique keys."""
+    return f"""
 WITH asked AS (
     SELECT a.*, clock.now,
            COALESCE(a.run_after, clock.now + make_interval(secs => a.delay)) AS due_at,
            COALESCE(a.expires_at, clock.now + make_interval(secs => a.expires_in)) AS ends_at
     FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::int[], %s::int[],
                 %s::float8[], %s::timestamptz[], %s::float8[], %s::timestamptz[], %s::text[],
-                %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::bool[])
+                %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::bool[]{key and ", %s::text[]"})
          AS a(id, name, args, kwargs, queue, priority, max_attempts,
               delay, run_after, expires_in, expires_at, owner,
-              actor, goal_id, time_limit, soft_time_limit, rerun_if_lost),
+              actor, goal_id, time_limit, soft_time_limit, rerun_if_lost{key and ", unique_key"}),
          (SELECT clock_timestamp() AS now OFFSET 0) AS clock
 ), inserted AS (
     INSERT INTO {_TASK} (
         id, name, args, kwargs, queue, priority, state, stage, label, seq,
         attempt, max_attempts, losses, crashes, lease, created_at, changed_at, run_after, expires_at,
         error_type, error_message, traceback, owner, goal_id,
-        time_limit, soft_time_limit, rerun_if_lost)
+        time_limit, soft_time_limit, rerun_if_lost{into})
     SELECT id, name, args, kwargs, queue, priority, '{ENQUEUE.target}',
            CASE WHEN due_at > now THEN {Stage.SCHEDULED:d} ELSE {Stage.DUE:d} END, '', 1,
            0, max_attempts, 0, 0, 0, now, now, due_at, ends_at, '', '', '', owner, goal_id,
-           time_limit, soft_time_limit, rerun_if_lost
+           time_limit, soft_time_limit, rerun_if_lost{key}
     FROM asked
+    {guard}
 )
 INSERT INTO {_HISTORY} (task_id, seq, state, label, attempt, lease, at, actor, reason,
                         error_type, error_message, traceback)
-SELECT id, 1, '{ENQUEUE.target}', '', 0, 0, now, actor, '', '', '', '' FROM asked
+SELECT id, 1, '{ENQUEUE.target}', '', 0, 0, now, actor, '', '', '', '' FROM {winners}
 """
+
+
+_INSERT = _insert()
+
+# DO NOTHING keeps the caller's transaction usable where another task has the key.
+_INSERT_UNIQUE = _insert(
+    into=", unique_key, active_key",
+    key=", unique_key, unique_key",
+    guard="ON CONFLICT (active_key) WHERE active_key IS NOT NULL DO NOTHING RETURNING id",
+    winners="asked JOIN inserted USING (id) RETURNING task_id",
+)
+
+_HOLDERS = f"SELECT active_key, id FROM {_TASK} WHERE active_key = ANY (%s)"
 
 # Queues that have due tasks, found by skipping through the index instead of reading it.
 _QUEUES = f"""
@@ -147,7 +164,10 @@ WITH asked AS (
         error_type = CASE WHEN l.target = 'STARTED' THEN t.error_type ELSE l.error_type END,
         error_message =
             CASE WHEN l.target = 'STARTED' THEN t.error_message ELSE l.error_message END,
-        traceback = CASE WHEN l.target = 'STARTED' THEN t.traceback ELSE l.traceback END
+        traceback = CASE WHEN l.target = 'STARTED' THEN t.traceback ELSE l.traceback END,
+        active_key = CASE WHEN l.stage = {Stage.DONE:d} THEN NULL
+                          WHEN l.afresh THEN t.unique_key
+                          ELSE t.active_key END
     FROM locked l WHERE t.id = l.id
     RETURNING t.id, t.seq, t.attempt, t.lease
 ), begun AS (
@@ -224,17 +244,28 @@ class PostgreSQLVendor(Vendor):
         return now
 
     def insert(self, tasks: Sequence[NewTask]) -> None:
-        columns = (
-            "task_id", "name", "args", "kwargs", "queue", "priority", "max_attempts",
-            "delay", "run_after", "expires_in", "expires_at", "owner", "actor", "goal_id",
-            "time_limit", "soft_time_limit", "rerun_if_lost",
-        )  # fmt: skip
         for start in range(0, len(tasks), 5000):
-            batch = tasks[start : start + 5000]
-            params = {name: [getattr(task, name) for task in batch] for name in columns}
-            for name in ("delay", "expires_in", "time_limit", "soft_time_limit"):
-                params[name] = _floats(params[name])
-            self._execute(_INSERT, list(params.values()))
+            self._execute(_INSERT, _new_columns(tasks[start : start + 5000]))
+
+    def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
+        holders: dict[UUID, UUID] = {}
+        left = sorted(tasks, key=by_unique_key)
+        for _ in range(UNIQUE_TRIES):
+            keys = [task.unique_key for task in left]
+            inserted = {row[0] for row in self._rows(_INSERT_UNIQUE, [*_new_columns(left), keys])}
+            refused = [task for task in left if task.task_id not in inserted]
+            if not refused:
+                return holders
+            holding = dict(self._rows(_HOLDERS, [[task.unique_key for task in refused]]))
+            left = [task for task in refused if task.unique_key not in holding]
+            holders |= {
+                task.task_id: holding[task.unique_key]
+                for task in refused
+                if task.unique_key in holding
+            }
+            if not left:
+                return holders
+        raise key_churns(left[0])
 
     def claim(
         self, worker_id: int, queues: Sequence[str], names: Sequence[str], limit: int
@@ -310,6 +341,20 @@ class PostgreSQLVendor(Vendor):
 def _floats(values: Iterable[float | None]) -> list[float | None]:
     """The driver refuses a list of whole and broken numbers."""
     return [None if value is None else float(value) for value in values]
+
+
+_NEW = (
+    "task_id", "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay", "run_after",
+    "expires_in", "expires_at", "owner", "actor", "goal_id", "time_limit", "soft_time_limit", "rerun_if_lost",
+)  # fmt: skip
+
+
+def _new_columns(tasks: Sequence[NewTask]) -> list[list[Any]]:
+    """New tasks column by column, in the order that ``_INSERT`` names them."""
+    columns = {name: [getattr(task, name) for task in tasks] for name in _NEW}
+    for name in ("delay", "expires_in", "time_limit", "soft_time_limit"):
+        columns[name] = _floats(columns[name])
+    return list(columns.values())
 
 
 def _fences(changes: Sequence[Change]) -> list[list[Any]]:

@@ -44,6 +44,12 @@ def noted(number: int = 0, seconds: float = 0.0) -> int:
     return number
 
 
+@task(unique_key=lambda number: f"number {number}" if number else None)
+def keyed(number: int) -> int:
+    """At most one at a time for each number but 0."""
+    return number
+
+
 @task
 def talks(what: str) -> None:
     """Logs as the tasks of projects do."""

@@ -20,11 +20,14 @@ from tests.databases import CHOICE, MYSQL
 ROOT = Path(__file__).resolve().parents[2]
 _BASE, _FAST = "django_tasktrack/vendors/base.py", "django_tasktrack/vendors/postgresql.py"
 _DOOR, _GOALS = "django_tasktrack/transitions.py", "django_tasktrack/goals.py"
+_SESSIONS, _ENGINE = "django_tasktrack/vendors/sessions.py", "django_tasktrack/engines/database.py"
 
 _RACES, _VENDORS = "tests/exam/test_races.py", "tests/vendors/test_vendors.py"
 _ORDERS, _MODEL = "tests/exam/test_interleavings.py", "tests/exam/test_state_machine.py"
 _VERBS, _CRASHES = "tests/test_transitions.py", "tests/exam/test_crash_points.py"
 _CALLS = "tests/exam/test_attempts.py"
+_UNIQUE = "tests/test_unique.py"
+_GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,91 @@ MUTANTS = (
         "            vendor.insert(tasks)",
         "        vendor.insert(tasks)",
         (_CALLS, "-k", "breaks_off"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: whether a pooler is there",
+        _SESSIONS,
+        "return bool(pid != connection.connection.info.backend_pid)",
+        "return False",
+        (_GUARDS, "-k", "pooler"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: READ COMMITTED in transactions",
+        _SESSIONS,
+        '{**network, **own, "isolation_level": IsolationLevel.READ_COMMITTED}',
+        "{**network, **own}",
+        (_GUARDS, "-k", "whatever_the_default"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: READ COMMITTED outside of them",
+        _SESSIONS,
+        '        "default_transaction_isolation": "read committed",\n',
+        "",
+        (_GUARDS, "-k", "whatever_the_default"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: no wait without an end",
+        _SESSIONS,
+        "    driver.wait = _patient(driver, patience + 1)  # after the server, whose verdict is clearer\n",
+        "",
+        (_GUARDS, "-k", "swallowed"),
+        _SERVER,
+    ),
+    Mutant(
+        "lost: bodies are dropped before connecting",
+        _ENGINE,
+        "        if self._lost:\n            self._drop_all(self._lost)\n        self._connect()\n",
+        "        self._connect()\n        if self._lost:\n            self._drop_all(self._lost)\n",
+        (_NETWORK, "-m", "long", "-k", "end_with_its_lease"),
+        _SERVER,
+    ),
+    Mutant(
+        "claim: none while a thousand ends wait",
+        _ENGINE,
+        "if not self._claims and len(self._outbox) < FLUSH_LIMIT:",
+        "if not self._claims:",
+        (_GUARDS, "-k", "a_thousand_ends"),
+    ),
+    Mutant(
+        "upkeep: a third of the time at the most",
+        "django_tasktrack/maintenance.py",
+        "        self.due_at = max(self.due_at, ended + 2 * (ended - now))\n",
+        "",
+        (_GUARDS, "-k", "upkeep"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: an end frees the key",
+        _BASE,
+        "    if change.stage is Stage.DONE:\n        task.active_key = None\n    elif",
+        "    if",
+        (_UNIQUE,),
+    ),
+    Mutant(
+        "unique: a key that another task has stays there",
+        _DOOR,
+        " or task.unique_key in taken",
+        "",
+        (_UNIQUE,),
+    ),
+    Mutant(
+        "unique: the loser's transaction goes on",
+        _BASE,
+        "                with transaction.atomic(using=self.using):\n                    self.insert([task])",
+        "                self.insert([task])",
+        (_VENDORS, "-k", "unique and portable"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: a key that was taken during a retry",
+        _DOOR,
+        "    except IntegrityError:\n",
+        "    except ZeroDivisionError:\n",
+        ("tests/exam/test_unique.py", "-k", "at_once_are_one"),
         _SERVER,
     ),
 )

@@ -607,6 +607,44 @@ def test_every_transition_is_compared() -> None:
     assert compared == {t.name for t in TRANSITIONS} - {"enqueue"}
 
 
+# Unique keys
+
+
+def test_unique_insert_tells_who_has_the_key(vendor: Vendor) -> None:
+    first, other = new_task(unique_key="a"), new_task(unique_key="b")
+    assert vendor.insert_unique([first, other]) == {}
+    late, free = new_task(unique_key="a"), new_task(unique_key="c")
+    assert vendor.insert_unique([free, late]) == {late.task_id: first.task_id}
+    assert not StateChange.objects.filter(task_id=late.task_id).exists()
+    assert is_contiguous(free.task_id)
+    rows = TrackedTask.objects.values_list("pk", "unique_key", "active_key")
+    assert set(rows) == {(t.task_id, t.unique_key, t.unique_key) for t in (first, other, free)}
+
+
+def test_unique_insert_of_two_with_one_key_takes_one(vendor: Vendor) -> None:
+    two = [new_task(unique_key="a"), new_task(unique_key="a")]
+    ((loser, holder),) = vendor.insert_unique(two).items()
+    assert {loser, holder} == {task.task_id for task in two}
+    assert row(holder).active_key == "a"
+
+
+def test_unique_insert_with_an_id_that_exists_raises(vendor: Vendor) -> None:
+    taken = put(vendor)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        vendor.insert_unique([new_task(task_id=taken, unique_key="a")])
+
+
+def test_end_frees_the_key_and_a_rerun_takes_it_again(vendor: Vendor, worker_id: int) -> None:
+    new = new_task(unique_key="a")
+    vendor.insert_unique([new])
+    (claim,) = take(vendor, worker_id)
+    assert vendor.write([change(claim, states.FAIL, began=ago(1.0))]).applied
+    assert row(new.task_id).active_key is None
+    again = change(claim, states.RERUN, bump=1, afresh=True, delay=0.0)
+    assert vendor.write([again]).applied
+    assert row(new.task_id).active_key == "a"
+
+
 # Promote
 
 
@@ -845,5 +883,5 @@ def test_new_task_is_what_enqueueing_asks_for() -> None:
     assert set(NewTask.__dataclass_fields__) == {
         "task_id", "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay",
         "run_after", "expires_in", "expires_at", "owner", "actor", "goal_id", "time_limit",
-        "soft_time_limit", "rerun_if_lost",
+        "soft_time_limit", "rerun_if_lost", "unique_key",
     }  # fmt: skip
