@@ -15,6 +15,7 @@ from types import FrameType
 
 import django
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
@@ -89,14 +90,20 @@ def _migrate() -> None:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
-        raise Failed(f"The database cannot be used. DATABASE_URL names it.\n{error}") from error
+        raise Failed(
+            "The database cannot be used. DATABASE_URL names it; on a server it has to exist"
+            f" (CREATE DATABASE).\n{error}"
+        ) from error
     name = (
         os.path.relpath(connection.settings_dict["NAME"])
         if connection.vendor == "sqlite"
         else connection.settings_dict["NAME"]
     )
     _say("database", f"{connection.display_name}, {name}")
-    call_command("migrate", verbosity=0)
+    try:
+        call_command("migrate", verbosity=0, skip_checks=False)
+    except SystemCheckError as error:
+        raise Failed(str(error)) from error
     connection.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf
 
@@ -70,21 +71,104 @@ def check_sqlite(
     **kwargs: Any,
 ) -> list[CheckMessage]:
     """SQLite's transactions begin as writers: one that reads first and then enqueues fails at once."""
-    from .models import TrackedTask
-
-    using = router.db_for_write(TrackedTask)
-    connection = connections[using]
-    if using not in (databases or []) or connection.vendor != "sqlite":
+    connection = _of_tasks("sqlite", databases)
+    if connection is None:
         return []
     options = connection.settings_dict.get("OPTIONS", {})
     if str(options.get("transaction_mode", "")).upper() == "IMMEDIATE":
         return []
     return [
         checks.Warning(
-            f"DATABASES[{using!r}] is SQLite without transaction_mode IMMEDIATE: a transaction that "
+            f"DATABASES[{connection.alias!r}] is SQLite without transaction_mode IMMEDIATE: a transaction that "
             "reads before it enqueues can fail with 'database is locked', whatever the timeout.",
             hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": '
             '"PRAGMA journal_mode=WAL"}.',
             id="tasktrack.W001",
         )
     ]
+
+
+@register(Tags.database)
+def check_mariadb(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """MariaDB is new enough, and has transactions, isolation and characters as the tasks need them."""
+    connection = _of_tasks("mysql", databases)
+    return list(_of_mariadb(connection)) if connection else []
+
+
+#: Versions before sort ids of version 7 by their random bits (MDEV-29959, MDEV-31926).
+_MARIADB = (10, 11, 6)
+
+
+def _of_mariadb(connection: Any) -> Iterator[CheckMessage]:
+    name = f"DATABASES[{connection.alias!r}]"
+    if connection.mysql_is_mariadb and connection.mysql_version < _MARIADB:
+        yield checks.Warning(
+            f"{name} is MariaDB {_dotted(connection.mysql_version)}: tasks are not taken in the order "
+            "of their age, and nothing has been tried there.",
+            hint=f"Use MariaDB {_dotted(_MARIADB)} or later.",
+            id="tasktrack.W002",
+        )
+    if (isolation := _isolation(connection)) != "READ COMMITTED":
+        yield checks.Warning(
+            f"{name} has the isolation level {isolation}: transactions lock gaps between rows, and "
+            "enqueueing, revoking and workers wait for each other.",
+            hint='Set "isolation_level": "read committed" in its OPTIONS, or leave it out.',
+            id="tasktrack.W003",
+        )
+    if not connection.features.supports_transactions:
+        yield Error(
+            f"{name} makes tables without transactions: no promise about tasks holds there.",
+            hint="Set default_storage_engine = InnoDB on the server, and make the tables again.",
+            id="tasktrack.E002",
+        )
+    if narrow := _narrow_characters(connection):
+        yield Error(
+            f"{name} stores text in {narrow}: a name, error or label with another character cannot be "
+            "written.",
+            hint="ALTER DATABASE ... CHARACTER SET utf8mb4 before the first migrate; tables that are "
+            "there already have to be converted.",
+            id="tasktrack.E003",
+        )
+
+
+def _isolation(connection: BaseDatabaseWrapper) -> str:
+    """Of the sessions that the project gets; the variable's name depends on the version."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
+        )
+        return str(cursor.fetchone()[1]).replace("-", " ")
+
+
+def _narrow_characters(connection: BaseDatabaseWrapper) -> str:
+    """The character sets other than utf8mb4 of the tables, or of those that migrate would make."""
+    tables = [model._meta.db_table for model in apps.get_app_config("tasktrack").get_models()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT character_set_name FROM information_schema.columns"
+            f" WHERE table_schema = DATABASE() AND table_name IN ({', '.join(['%s'] * len(tables))})"
+            " AND character_set_name IS NOT NULL",
+            tables,
+        )
+        found = {name for (name,) in cursor.fetchall()}
+        if not found:
+            cursor.execute("SELECT @@character_set_database")
+            found = {name for (name,) in cursor.fetchall()}
+    return ", ".join(sorted(found - {"utf8mb4"}))
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def _of_tasks(vendor: str, databases: Sequence[str] | None) -> BaseDatabaseWrapper | None:
+    """The tasks' database, if it is asked about and of this kind."""
+    from .models import TrackedTask  # checks are loaded before the models
+
+    connection = connections[router.db_for_write(TrackedTask)]
+    asked = connection.alias in (databases or []) and connection.vendor == vendor
+    return connection if asked else None

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import override_settings
 
-from django_tasktrack.checks import check_settings, check_sqlite
+from django_tasktrack.checks import check_mariadb, check_settings, check_sqlite
 from django_tasktrack.conf import Config, config, errors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,10 +182,68 @@ def test_wrong_setting_is_one_block_for_commands(command: str) -> None:
 def test_sqlite_is_asked_to_begin_its_transactions_as_a_writer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from django.db import connection
-
     assert check_sqlite(databases=["default"]) == []
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
     warned = [message.id for message in check_sqlite(databases=["default"])]
     assert warned == (["tasktrack.W001"] if connection.vendor == "sqlite" else [])
     assert check_sqlite(databases=None) == []
+
+
+@pytest.mark.django_db
+def test_the_documented_settings_leave_nothing_to_complain_of() -> None:
+    assert run_checks(databases=["default"]) == []
+    assert check_mariadb(databases=None) == []
+
+
+def complaints() -> list[str]:
+    return [
+        str(message.id).removeprefix("tasktrack.")
+        for message in check_mariadb(databases=["default"])
+    ]
+
+
+@pytest.fixture
+def _mariadb(db: None) -> None:
+    if connection.vendor != "mysql":
+        pytest.skip("about MariaDB")
+
+
+@pytest.mark.usefixtures("_mariadb")
+@pytest.mark.parametrize(
+    ("version", "expected"), [((10, 6, 18), ["W002"]), ((10, 11, 5), ["W002"]), ((11, 4, 2), [])]
+)
+def test_a_mariadb_that_sorts_ids_wrongly_is_told(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], expected: list[str]
+) -> None:
+    monkeypatch.setattr(connection, "mysql_version", version)
+    assert complaints() == expected
+
+
+@pytest.mark.usefixtures("_mariadb")
+def test_another_isolation_level_than_the_tried_one_is_told() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        try:
+            assert complaints() == ["W003"]
+        finally:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+@pytest.mark.usefixtures("_mariadb")
+def test_tables_without_transactions_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # over before the test's own transaction is rolled back
+        patch.setattr(connection.features, "supports_transactions", False)
+        assert complaints() == ["E002"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tables_that_cannot_hold_every_character_are_an_error() -> None:
+    if connection.vendor != "mysql":
+        pytest.skip("about MariaDB")
+    change = "ALTER TABLE tasktrack_progress MODIFY message varchar(255) CHARACTER SET {} NOT NULL"
+    with connection.cursor() as cursor:
+        cursor.execute(change.format("latin1"))
+        try:
+            assert complaints() == ["E003"]
+        finally:
+            cursor.execute(change.format("utf8mb4"))
