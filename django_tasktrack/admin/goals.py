@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -21,6 +21,7 @@ from . import render, task_page
 from .base import ReadOnlyAdmin, may
 from .changelists import KeysetChangeList
 from .filters import GoalKindFilter, GoalStateFilter
+from .search import holds
 
 _ATTEMPTS = 200
 _PAYLOAD = ("task_args", "task_kwargs", "task_options", "evidence")
@@ -68,7 +69,7 @@ class GoalAdmin(ReadOnlyAdmin[Goal]):
             if colon and value and about.lower() in ("kind", "key"):
                 queryset = queryset.filter(**{about.lower(): value})
             else:
-                queryset = queryset.filter(Q(key__icontains=word) | Q(kind__icontains=word))
+                queryset = queryset.filter(holds("key", word) | holds("kind", word))
         return queryset, False
 
     def page_context(self, request: HttpRequest, row: Goal) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower
+from django.db.models.lookups import Contains
 from django.utils.translation import gettext as _
 
 from ..ids import is_ours, parse_id
@@ -61,7 +63,13 @@ def _narrow(tasks: QuerySet[TrackedTask], term: Term) -> QuerySet[TrackedTask]:
     if term.about == "worker":
         named = Worker.objects.filter(name__icontains=term.value).order_by("-pk")
         return tasks.filter(worker_id__in=list(named.values_list("pk", flat=True)[:500]))
-    return tasks.filter(name__icontains=term.value)
+    return tasks.filter(holds("name", term.value))
+
+
+def holds(column: str, text: str) -> Q:
+    """That the text occurs in an exact column, in whatever case: ``icontains`` follows the column's
+    collation on MariaDB and MySQL, and there names that differ in case are two names."""
+    return Q(Contains(Lower(column), Lower(Value(text))))
 
 
 def _bounds(value: str) -> tuple[UUID, UUID] | None:

@@ -61,7 +61,8 @@ def test_no_count_without_a_limit_and_no_distinct(
         assert "DISTINCT" not in sql
         if "COUNT(" in sql and "trackedtask" in sql:
             assert re.search(r"LIMIT \d+\) subquery", sql), sql
-        if 'FROM "tasktrack_trackedtask"' in sql and "COUNT(" not in sql:
+        table = connection.ops.quote_name("tasktrack_trackedtask")
+        if f"FROM {table}" in sql and "COUNT(" not in sql:
             assert "LIMIT" in sql, sql
 
 
@@ -264,7 +265,7 @@ def test_malformed_actions_are_no_server_error(operator: Client, data: dict[str,
 def test_goals_are_found_by_kind_and_key(operator: Client) -> None:
     goal = make_goal(kind="invoice.delivered", key="INV-7")
     make_goal(kind="city.imported", key="Paris")
-    for term in ("INV-7", "kind:invoice.delivered", "key:INV-7", "invoice INV"):
+    for term in ("INV-7", "kind:invoice.delivered", "key:INV-7", "Invoice inv"):
         assert list(operator.get(GOALS, {"q": term}).context["cl"].result_list) == [goal]
     assert list(operator.get(GOALS, {"kind": "invoice.delivered"}).context["cl"].result_list) == [
         goal

@@ -78,8 +78,8 @@ def test_a_hundred_ids_in_one_query_and_two_where_some_are_missing(
             connection,
         ) as captured:
             rows(poll(owner_client, *ids))
-        table = "tasktrack_"
-        return [query["sql"] for query in captured if f'FROM "{table}' in query["sql"]]
+        table = connection.ops.quote_name("tasktrack_")[:-1]
+        return [query["sql"] for query in captured if f"FROM {table}" in query["sql"]]
 
     assert len(queries(*tasks)) == 1
     assert len(queries(*tasks, *(new_id() for _ in range(95)))) == 2
