@@ -41,7 +41,8 @@ def main(options: list[str], *, at_once: bool = True) -> int:
     kinds = ["sqlite", "postgresql", *(["mysql"] if os.environ.get(MYSQL) else [])]
     with ThreadPoolExecutor(len(kinds) if at_once else 1) as runs:
         started = [
-            runs.submit(_run, kind, options, live=not at_once or kind == kinds[0]) for kind in kinds
+            runs.submit(run_on, kind, options, live=not at_once or kind == kinds[0])
+            for kind in kinds
         ]
         ran = [_show(run.result()) for run in started]
     width = max(len(r.name) for r in ran)
@@ -53,7 +54,8 @@ def main(options: list[str], *, at_once: bool = True) -> int:
     return int(any(one.failed for one in ran))
 
 
-def _run(kind: str, options: list[str], live: bool) -> Ran:
+def run_on(kind: str, options: list[str], *, live: bool = True) -> Ran:
+    """The suite on one kind of database; live, its output is shown while it comes."""
     title = f"\nThe suite on {_NAMES[kind]}\n"
     if live:
         print(title, flush=True)
