@@ -20,12 +20,14 @@ from tests.databases import CHOICE, MYSQL
 ROOT = Path(__file__).resolve().parents[2]
 _BASE, _FAST = "django_tasktrack/vendors/base.py", "django_tasktrack/vendors/postgresql.py"
 _DOOR, _GOALS = "django_tasktrack/transitions.py", "django_tasktrack/goals.py"
+_HYGIENE, _ASYNCIO = "django_tasktrack/pools/hygiene.py", "django_tasktrack/pools/asynchronous.py"
+_ENQUEUE = "django_tasktrack/enqueue.py"
 _SESSIONS, _ENGINE = "django_tasktrack/vendors/sessions.py", "django_tasktrack/engines/database.py"
 
 _RACES, _VENDORS = "tests/exam/test_races.py", "tests/vendors/test_vendors.py"
 _ORDERS, _MODEL = "tests/exam/test_interleavings.py", "tests/exam/test_state_machine.py"
 _VERBS, _CRASHES = "tests/test_transitions.py", "tests/exam/test_crash_points.py"
-_CALLS = "tests/exam/test_attempts.py"
+_CALLS, _IDLE = "tests/exam/test_attempts.py", "tests/exam/test_idle_connections.py"
 _UNIQUE = "tests/test_unique.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 
@@ -210,6 +212,60 @@ MUTANTS = (
         "                    bump=1,\n",
         "",
         (_MODEL, _VERBS, "-k", "model or rerun or again"),
+    ),
+    Mutant(
+        "idle connections: tried before the next body",
+        _HYGIENE,
+        "        connection.health_check_done = False  # type: ignore[attr-defined]\n",
+        "",
+        (_IDLE, "-k", "prefork"),
+        _SERVER,
+    ),
+    Mutant(
+        "idle connections: those of async bodies, one by one",
+        _HYGIENE,
+        "        await sync_to_async(prepare_connections)()\n        return await body",
+        "        return await body",
+        (_IDLE, "-k", "solo"),
+        _SERVER,
+    ),
+    Mutant(
+        "idle connections: those of async bodies, many at once",
+        _ASYNCIO,
+        "            await self._prepare()\n",
+        "",
+        (_IDLE, "-k", "asyncio"),
+        _SERVER,
+    ),
+    Mutant(
+        "idle connections: those of threads beside async bodies",
+        _ASYNCIO,
+        "                in_thread=partial(asyncio.to_thread, run_with_clean_connections),\n",
+        "",
+        (_IDLE, "-k", "asyncio"),
+        _SERVER,
+    ),
+    Mutant(
+        "revoke: whether the body still runs, asyncio",
+        _ASYNCIO,
+        "        if body is not None:  # a wish about a body that has ended must not meet a later attempt\n"
+        "            self._revoked.add(task_id)\n",
+        "        self._revoked.add(task_id)\n        if body is not None:\n",
+        ("tests/pools/test_asyncio.py",),
+    ),
+    Mutant(
+        "revoke: a wish ends with its attempt, asyncio",
+        _ASYNCIO,
+        "        self._revoked.discard(claim.task_id)\n",
+        "",
+        ("tests/pools/test_asyncio.py",),
+    ),
+    Mutant(
+        "enqueue: after the commit of business data that is elsewhere",
+        _ENQUEUE,
+        "if connections[business].in_atomic_block and not connections[using].in_atomic_block:",
+        "if not connections:",
+        ("tests/test_router.py",),
     ),
     Mutant(
         "achieve: the lease",

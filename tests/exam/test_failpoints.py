@@ -51,7 +51,7 @@ def _run(seed: int, rate: float, rounds: int, book: Path, figures: Figures) -> N
     figures["faults"] = sum(injected.values())
     figures["tasks"] = len(mixed.acknowledged)
     figures["runs beyond one"] = sum(again.values())
-    assert injected.total() > rounds / 2, "else it proves nothing"
+    assert injected.total() > 5, "else it proves nothing"
     if not any(map(_was_lost, crew)):
         assert not again, "no worker was lost, and yet they ran again"
     assert not any("has failed" in one.output for one in crew), "in the engine or in the upkeep"
