@@ -13,7 +13,12 @@ from django_tasktrack.states import Stage, State
 
 PACKAGE = Path(django_tasktrack.__file__).parent
 #: They build a Change or SQL of it; nobody else may.
-DOOR = {"transitions.py", "vendors/base.py", "vendors/postgresql.py"}
+DOOR = {
+    "transitions/control.py",
+    "transitions/upkeep.py",
+    "vendors/base.py",
+    "vendors/postgresql.py",
+}
 #: Goals and their attempts have a state of their own.
 GOALS = {"goal_writes.py", "goals.py", "pursuit.py"}
 WRITING = {"update", "create", "bulk_create", "update_or_create", "get_or_create", "TrackedTask"}

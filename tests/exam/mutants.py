@@ -19,7 +19,9 @@ from tests.databases import CHOICE, MYSQL
 
 ROOT = Path(__file__).resolve().parents[2]
 _BASE, _FAST = "django_tasktrack/vendors/base.py", "django_tasktrack/vendors/postgresql.py"
-_DOOR, _GOALS = "django_tasktrack/transitions.py", "django_tasktrack/goals.py"
+_ATTEMPTS, _GOALS = "django_tasktrack/transitions/attempts.py", "django_tasktrack/goals.py"
+_CONTROL = "django_tasktrack/transitions/control.py"
+_UPKEEP = "django_tasktrack/transitions/upkeep.py"
 _HYGIENE, _ASYNCIO = "django_tasktrack/pools/hygiene.py", "django_tasktrack/pools/asynchronous.py"
 _ENQUEUE = "django_tasktrack/enqueue.py"
 _SESSIONS, _ENGINE = "django_tasktrack/vendors/sessions.py", "django_tasktrack/engines/database.py"
@@ -180,36 +182,36 @@ MUTANTS = (
     ),
     Mutant(
         "rescue: whether the worker lives",
-        _DOOR,
-        "vendor.locked(claimed.exclude(Exists(alive)), wait=False)",
-        "vendor.locked(claimed, wait=False)",
+        _UPKEEP,
+        "claimed.exclude(Exists(alive)).order_by",
+        "claimed.order_by",
         (_MODEL,),
     ),
     Mutant(
         "rescue: a presumed start",
-        _DOOR,
+        _UPKEEP,
         "        began=None if seen else now,\n",
         "        began=None,\n",
         (_RACES, "-k", "test_rescue_against_finish or between_rescue"),
     ),
     Mutant(
         "revoke: the lease that a kill takes away",
-        _DOOR,
+        _CONTROL,
         "lease=task.lease + int(kills)",
         "lease=task.lease",
         (_RACES, "-k", "test_revoke_against_an_end"),
     ),
     Mutant(
         "revoke: whether a worker has it",
-        _DOOR,
+        _CONTROL,
         "    if task.stage == Stage.CLAIMED:\n        return Answer.TERMINATING",
         "    if task.stage == 99:\n        return Answer.TERMINATING",
         (_RACES, "-k", "test_revoke_against_an_end"),
     ),
     Mutant(
         "rerun: a new lease",
-        _DOOR,
-        "                    bump=1,\n",
+        _CONTROL,
+        "                bump=1,\n",
         "",
         (_MODEL, _VERBS, "-k", "model or rerun or again"),
     ),
@@ -285,7 +287,7 @@ MUTANTS = (
     ),
     Mutant(
         "enqueue: one transaction for many",
-        _DOOR,
+        _ATTEMPTS,
         "        with transaction.atomic(using=vendor.using, savepoint=False):\n"
         "            vendor.insert(tasks)",
         "        vendor.insert(tasks)",
@@ -356,7 +358,7 @@ MUTANTS = (
     ),
     Mutant(
         "unique: a key that another task has stays there",
-        _DOOR,
+        _CONTROL,
         " or task.unique_key in taken",
         "",
         (_UNIQUE,),
@@ -371,7 +373,7 @@ MUTANTS = (
     ),
     Mutant(
         "unique: a key that was taken during a retry",
-        _DOOR,
+        _CONTROL,
         "    except IntegrityError:\n",
         "    except ZeroDivisionError:\n",
         ("tests/exam/test_unique.py", "-k", "at_once_are_one"),

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from django_tasktrack import enqueue_many, transitions
 from django_tasktrack.models import TrackedTask
-from django_tasktrack.transitions import Answer
+from django_tasktrack.transitions import Answer, control
 from django_tasktrack.vendors import Vendor
 from tests import databases, invariants, ledger
 from tests.app import tasks
@@ -132,7 +132,7 @@ def test_a_retry_and_an_enqueue_at_once_are_one(monkeypatch: pytest.MonkeyPatch)
     first = tasks.keyed.delay(1)
     first.revoke()
     others: list[str] = []
-    look = transitions._keys_taken
+    look = control._keys_taken
 
     def enqueue_another() -> None:
         others.append(tasks.keyed.delay(1).id)
@@ -145,7 +145,7 @@ def test_a_retry_and_an_enqueue_at_once_are_one(monkeypatch: pytest.MonkeyPatch)
                 elsewhere.submit(enqueue_another).result()
         return taken
 
-    monkeypatch.setattr(transitions, "_keys_taken", look_and_be_late)
+    monkeypatch.setattr(control, "_keys_taken", look_and_be_late)
     task_id = UUID(first.id)
     assert transitions.rerun([task_id]) == {task_id: Answer.REFUSED}
     invariants.check([first.id, *others])

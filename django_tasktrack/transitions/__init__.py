@@ -1,0 +1,43 @@
+"""The write door: the only place that changes the state of a task.
+
+Every verb takes many tasks. The calls that settle what a worker did are fenced by the lease of the
+claim; those that a person makes lock the row first and then pass the same fence. What was not
+changed is told, never forced.
+"""
+
+from .attempts import (
+    claim,
+    enqueue,
+    held,
+    lost,
+    relabelled,
+    released,
+    settle,
+    started,
+    unclaim,
+)
+from .control import SIGNALS, Answer, forget, rerun, revoke, revoke_requests, stopped
+from .upkeep import expire, hold_unknown, rescue, unhold
+
+__all__ = [
+    "SIGNALS",
+    "Answer",
+    "claim",
+    "enqueue",
+    "expire",
+    "forget",
+    "held",
+    "hold_unknown",
+    "lost",
+    "relabelled",
+    "released",
+    "rerun",
+    "rescue",
+    "revoke",
+    "revoke_requests",
+    "settle",
+    "started",
+    "stopped",
+    "unclaim",
+    "unhold",
+]

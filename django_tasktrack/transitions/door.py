@@ -1,0 +1,81 @@
+"""What every verb does alike: whole transactions, locks in one order, and the goals that follow."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
+
+from .. import goal_writes
+from ..changes import Change, Written
+from ..models import TrackedTask
+from ..payloads import printable
+from ..vendors import Vendor, errors, task_database, vendor_for
+
+_T = TypeVar("_T")
+
+#: How often a transaction is tried that the database breaks off by itself.
+_TRIES = 5
+
+
+def vendor_of(using: str | None) -> Vendor:
+    return vendor_for(using or task_database())
+
+
+def notify_after_commit(vendor: Vendor, topic: str) -> None:
+    """Wake workers once the rows are there; they poll as well, so a failure is nobody's error."""
+    transaction.on_commit(lambda: vendor.notify(topic), using=vendor.using, robust=True)
+
+
+def whole(vendor: Vendor, act: Callable[[], _T]) -> _T:
+    """Do it in one transaction; one that the database breaks off, as for a deadlock, is tried again.
+
+    Inside a transaction of the caller's nothing is: all of it is gone, and theirs to try again.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            with transaction.atomic(using=vendor.using):
+                return act()
+        except DatabaseError as error:
+            if vendor.connection.in_atomic_block or not errors.passes_by_itself(error):
+                raise
+            time.sleep(random.uniform(0.0, 0.02))  # noqa: S311
+    with transaction.atomic(using=vendor.using):
+        return act()
+
+
+def write_following(vendor: Vendor, changes: Sequence[Change]) -> Written:
+    """Write changes with what they mean for goals; a change whose goal someone holds is busy."""
+    if not changes:
+        return Written()
+    goals, held_elsewhere = goal_writes.lock(vendor, (c.goal_id for c in changes), wait=False)
+    ready = [change for change in changes if change.goal_id not in held_elsewhere]
+    busy = frozenset(change.task_id for change in changes if change.goal_id in held_elsewhere)
+    written = vendor.write(ready) if ready else Written()
+    goal_writes.follow(vendor, goals, written.of(ready))
+    return replace(written, busy=written.busy | busy)
+
+
+def line(text: str) -> str:
+    """What a person wrote, as history can keep it."""
+    return printable(text)[:255]
+
+
+def locked(vendor: Vendor, ids: Sequence[UUID]) -> tuple[goal_writes.Held, list[TrackedTask]]:
+    """These tasks, and before them the goals that they serve, held until the transaction ends."""
+    tasks = TrackedTask.objects.using(vendor.using).many(ids).order_by("pk")
+    served = tasks.filter(goal__isnull=False).values_list("goal_id", flat=True)
+    goals, _ = goal_writes.lock(vendor, list(served), wait=True)
+    return goals, list(vendor.locked(tasks.defer("args", "kwargs", "result", "traceback")))
+
+
+def write_locked(vendor: Vendor, goals: goal_writes.Held, changes: Sequence[Change]) -> None:
+    """Write changes of rows that this transaction has locked and just read."""
+    if changes:
+        written = vendor.write(changes, wait=True)
+        goal_writes.follow(vendor, goals, written.of(changes))

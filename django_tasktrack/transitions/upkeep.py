@@ -1,0 +1,141 @@
+"""What whichever worker comes first does for all: rescue, expire, hold and unhold."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+
+from .. import liveness, states
+from ..changes import Change, RevokeRequest, Written
+from ..models import TrackedTask, Worker
+from ..querysets import TaskQuerySet
+from ..states import WAITING, Stage, State
+from ..vendors import Vendor
+from .attempts import lost_attempt
+from .control import stopped
+from .door import write_following
+
+
+def rescue(vendor: Vendor, lease: float, limit: int = 500) -> Written:
+    """Give back the tasks of workers that are gone.
+
+    A worker that was silent for ``lease`` seconds, by the database's clock, is marked lost, where no lock
+    tells more (``liveness``); claims of lost, stopped and vanished workers are settled: a task with a wish
+    to revoke it is REVOKED, the others run again, until one has taken too many processes along.
+    """
+    _mark_lost(vendor, lease)
+    alive = Worker.objects.using(vendor.using).alive().filter(pk=OuterRef("worker_id"))
+    claimed = TrackedTask.objects.using(vendor.using).filter(stage=Stage.CLAIMED)
+    # Who is gone is asked before the rows are locked: a statement that did both could lock a row that was
+    # rescued and claimed anew meanwhile, by a worker that it does not see yet.
+    gone = dict(
+        claimed.exclude(Exists(alive)).order_by("pk").values_list("pk", "worker_id")[:limit]
+    )
+    if not gone:
+        return Written()
+    with transaction.atomic(using=vendor.using):
+        orphans = vendor.locked(claimed.many(gone).order_by("pk"), wait=False)
+        tasks = [t for t in orphans.defer("args", "kwargs") if t.worker_id == gone[t.pk]]
+        changes = [_rescued(task) for task in tasks if not _returns_unchanged(task)]
+        written = write_following(vendor, changes)
+        unchanged = [task.pk for task in tasks if _returns_unchanged(task)]
+        claimed.many(unchanged).update(stage=Stage.DUE, worker=None, attempt=F("attempt") - 1)
+    if written.applied:
+        vendor.notify("due")
+    return written
+
+
+def _mark_lost(vendor: Vendor, lease: float) -> None:
+    now = vendor.now()
+    workers = Worker.objects.using(vendor.using).alive()
+    living, dead = liveness.verdicts(vendor.connection, workers.values_list("pk", flat=True))
+    silent = Q(heartbeat_at__lt=now - timedelta(seconds=lease))
+    workers.filter(silent | Q(pk__in=dead)).exclude(pk__in=living).update(lost_at=now)
+
+
+def _never_began(task: TrackedTask) -> bool:
+    """Whether the body of a lost claim certainly did not run: else its STARTED would be committed."""
+    surely = task.losses > 0 or not task.rerun_if_lost  # as Claim.begins_surely
+    return surely and task.state in WAITING
+
+
+def _returns_unchanged(task: TrackedTask) -> bool:
+    return _never_began(task) and not task.revoke_requested_at
+
+
+def _rescued(task: TrackedTask) -> Change:
+    # Without a committed STARTED nobody knows whether the body began: it is presumed, so that a
+    # REVOKED task without STARTED never ran; and it does not count as the task's crash.
+    seen = task.state == State.STARTED
+    now = time.monotonic()
+    if task.revoke_requested_at:
+        request = RevokeRequest(task.pk, task.lease, task.goal_id, **(task.revoke_request or {}))
+        began = None if _never_began(task) else now
+        return replace(stopped(request, task.worker_id or 0, began), began_reason="presumed")
+    return lost_attempt(
+        task.pk,
+        task.lease,
+        task.worker_id,
+        task.goal_id,
+        rerun=task.rerun_if_lost,
+        crashes=task.crashes + int(seen),
+        began=None if seen else now,
+        how=f"worker {task.worker_id} is gone",
+        counted=seen,
+    )
+
+
+def expire(vendor: Vendor, limit: int = 500) -> Written:
+    """End waiting tasks whose ``expires`` has passed: REVOKED, reason "expired"."""
+    waiting = TrackedTask.objects.using(vendor.using).filter(
+        stage__lt=Stage.CLAIMED, expires_at__lte=vendor.now()
+    )
+    if not waiting.exists():
+        return Written()
+    with transaction.atomic(using=vendor.using):
+        tasks = vendor.locked(waiting.order_by("expires_at"), wait=False)
+        changes = [
+            Change(task_id, states.EXPIRE, lease, None, reason="expired", goal_id=goal_id)
+            for task_id, lease, goal_id in tasks.values_list("pk", "lease", "goal_id")[:limit]
+        ]
+        return write_following(vendor, changes)
+
+
+def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:
+    """Take due tasks that no worker knows out of the claims' way, looking at the head of the queue.
+
+    Returns:
+        How many of each name were held.
+    """
+    due = TrackedTask.objects.using(vendor.using).due()
+    due = due.for_queue(*queues) if queues else due
+    head = due.in_claim_order().values_list("pk", "name")[:1000]
+    known = set(known)
+    unknown = {task_id: name for task_id, name in head if name not in known}
+    if unknown:
+        _move(vendor, due.many(unknown), Stage.HELD)
+    return dict(Counter(unknown.values()))
+
+
+def _move(vendor: Vendor, tasks: TaskQuerySet, stage: Stage) -> int:
+    """Put waiting tasks in another stage, as far as nobody holds them; returns how many."""
+    with transaction.atomic(using=vendor.using):
+        free = vendor.locked(tasks.order_by("pk"), wait=False).values_list("pk", flat=True)[:5000]
+        return tasks.many(list(free)).update(stage=stage)
+
+
+def unhold(vendor: Vendor, known: Iterable[str]) -> int:
+    """Make held tasks due again whose name a worker knows now; returns how many."""
+    held = TrackedTask.objects.using(vendor.using).filter(stage=Stage.HELD)
+    # Asked by its index's order: an unordered look for any row reads the table until it finds one.
+    some = held.order_by("name").values("name").first()
+    released = _move(vendor, held.named(known), Stage.DUE) if some else 0
+    if released:
+        vendor.notify("due")
+    return released
