@@ -366,13 +366,18 @@ def _execute(*statements: str) -> None:
             cursor.execute(statement)
 
 
-_FAILING = [("40P01", 1213), ("40001", 1205), ("40001", 1020)]
-
-
 @pytest.mark.case(24)
-@pytest.mark.parametrize(("state", "number"), _FAILING, ids=["1213", "1205", "1020"])
+@pytest.mark.parametrize(
+    ("state", "number", "count"),
+    [
+        pytest.param("40P01", 1213, 100, id="1213"),
+        pytest.param("40P01", 1213, 1000, id="1213, many", marks=pytest.mark.long),
+        pytest.param("40001", 1205, 300, id="1205", marks=pytest.mark.long),
+        pytest.param("40001", 1020, 300, id="1020", marks=pytest.mark.long),
+    ],
+)
 def test_deadlocks_and_their_like_are_tried_again_in_silence(
-    state: str, number: int, book: Path, figures: Figures
+    state: str, number: int, count: int, book: Path, figures: Figures
 ) -> None:
     # For each row: a statement of many must not fail more often than a worker keeps silent about.
     raising = f"IF random() < 0.02 THEN RAISE EXCEPTION 'forced' USING ERRCODE = '{state}'; END IF;"
@@ -380,7 +385,7 @@ def test_deadlocks_and_their_like_are_tried_again_in_silence(
         "BEGIN IF rand() < 0.02 THEN SIGNAL SQLSTATE '40001'"
         f" SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'forced'; END IF; END"
     )
-    results = load.put(300, seed=number)
+    results = load.put(count, seed=number)
     with trigger(TASKS, "UPDATE", raising, signal), workers(2) as running:
         wait_until(load.is_done, timeout=60)
         surfaced = sum(len(_ERRORS.findall(one.output)) for one in running)
@@ -392,6 +397,7 @@ def test_deadlocks_and_their_like_are_tried_again_in_silence(
 
 
 @pytest.mark.case(25)
+@pytest.mark.long  # the quick one, of the connection alone, is in test_guards.py
 def test_a_database_that_is_serializable_by_default(book: Path, figures: Figures) -> None:
     name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
     _execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
