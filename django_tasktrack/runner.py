@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
@@ -18,7 +18,13 @@ from .retries import exhausted
 Send = Callable[[Report], None]
 
 
-def run(claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]) -> Outcome:
+def run(
+    claim: Claim,
+    worker: str,
+    send: Send,
+    is_revoked: Callable[[], bool],
+    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+) -> Outcome:
     """Run the body of a claimed task in the calling thread; an ``async def`` in a loop of its own.
 
     Args:
@@ -26,6 +32,7 @@ def run(claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]) -
         worker: the worker's name, for ``request.hostname``.
         send: takes the task's reports.
         is_revoked: whether someone wants it to end; asked at each checkpoint.
+        run_coroutine: sees an ``async def`` to its end.
 
     Returns:
         How it ended. No exception of the task's escapes, ``SystemExit`` included.
@@ -40,7 +47,7 @@ def run(claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]) -
             # In a copy of the context: a language or a time zone that it activates ends with it.
             value = copy_context().run(attempt.call)
             if attempt.definition.is_async:
-                value = asyncio.run(value)
+                value = run_coroutine(value)
             attempt.context.in_body = False
         except BaseException as error:  # noqa: BLE001  SystemExit in a task is that task's failure
             attempt.context.in_body = False
@@ -49,9 +56,13 @@ def run(claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]) -
 
 
 async def run_async(
-    claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]
+    claim: Claim,
+    worker: str,
+    send: Send,
+    is_revoked: Callable[[], bool],
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
 ) -> Outcome:
-    """``run`` in the calling event loop; a body that is no ``async def`` runs in a thread.
+    """``run`` in the calling event loop; a body that is no ``async def`` runs ``in_thread``.
 
     Cancelled while somebody wants the task to end, it answers that it was revoked.
     """
@@ -64,7 +75,7 @@ async def run_async(
             if attempt.definition.is_async:
                 value = await attempt.call()
             else:
-                value = await asyncio.to_thread(attempt.call)
+                value = await in_thread(attempt.call)
         except asyncio.CancelledError as error:
             return revoked("") if is_revoked() else attempt.outcome_of_error(error)
         except BaseException as error:  # noqa: BLE001  as above

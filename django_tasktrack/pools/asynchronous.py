@@ -14,7 +14,7 @@ from .. import runner
 from ..exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from ..outcomes import Claim, Outcome, failed
 from .base import Finished, Pool, PoolOptions, Reported
-from .hygiene import clean_connections
+from .hygiene import clean_connections, prepare_connections, run_with_clean_connections
 from .local import CHILDREN_ONLY
 
 #: Seconds between two looks at the connections, while nothing fails.
@@ -59,10 +59,14 @@ class AsyncioPool(Pool):
         self._awake = asyncio.Event()
         while not self._finishing:
             self._awake.clear()
-            while len(self._bodies) < self.concurrency and (taken := self._take()):
+            await self._prepare()
+            while self._has_room() and (taken := self._take()):
                 self._begin(*taken)
             await self._awake.wait()
         self._cancel_all()
+
+    def _has_room(self) -> bool:
+        return not self._finishing and len(self._bodies) < self.concurrency
 
     def _begin(self, claim: Claim, began: float) -> None:
         body = self._loop.create_task(
@@ -71,6 +75,7 @@ class AsyncioPool(Pool):
                 self.worker,
                 send=lambda report: self._post(Reported(claim, report, began, time.monotonic())),
                 is_revoked=lambda: claim.task_id in self._revoked,
+                in_thread=lambda body: asyncio.to_thread(run_with_clean_connections, body),
             )
         )
         self._bodies[claim.task_id] = body
@@ -102,6 +107,14 @@ class AsyncioPool(Pool):
         if limit == soft:
             return failed(SoftTimeLimitExceeded(f"It ran for more than {limit:g} s."))
         return failed(TimeLimitExceeded(f"It ran for more than {limit:g} s."))
+
+    async def _prepare(self) -> None:
+        """Have the connections of the thread that asynchronous code shares checked, if they were idle.
+
+        Before a claim is taken: one that is taken has to be found by a wish to revoke it.
+        """
+        if time.monotonic() - self._cleaned_at >= _CLEAN_EVERY:
+            await sync_to_async(prepare_connections)()
 
     async def _clean(self, outcome: Outcome) -> None:
         """Look after the connections of the thread that asynchronous code shares, now and then."""

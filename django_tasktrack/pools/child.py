@@ -18,7 +18,7 @@ from django.db import connections
 from .. import context, runner
 from ..exceptions import SoftTimeLimitExceeded
 from ..outcomes import Claim, Outcome, Report
-from .hygiene import clean_connections, flush_output, prepare_connections
+from .hygiene import clean_connections, flush_output, prepare_connections, run_coroutine
 from .surroundings import Surroundings
 
 REVOKE = "revoke"
@@ -88,7 +88,9 @@ class Child:
         self._revoked = False
         prepare_connections()
         began = time.perf_counter()
-        outcome = runner.run(claim, self._worker, self._report, self._is_revoked)
+        outcome = runner.run(
+            claim, self._worker, self._report, self._is_revoked, run_coroutine=run_coroutine
+        )
         spent = time.perf_counter() - began
         if os.getpid() != self._pid:
             os._exit(0)  # the body forked, and its copy came back here: it is not this child

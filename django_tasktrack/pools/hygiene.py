@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import threading
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import sessions
+
+_T = TypeVar("_T")
 
 #: A connection that was idle for so many seconds is tried before a body uses it.
 _TRUST = 1.0
@@ -42,6 +48,28 @@ def clean_connections() -> None:
         if connection.connection is not None and _is_spent(connection):
             _discard(connection)
     _local.cleaned_at = time.monotonic()
+
+
+def run_with_clean_connections(body: Callable[[], Any]) -> Any:
+    """Call something in a thread whose connections nobody else looks after."""
+    prepare_connections()
+    try:
+        return body()
+    finally:
+        clean_connections()
+
+
+def run_coroutine(body: Coroutine[Any, Any, _T]) -> _T:
+    """``asyncio.run``, with a look after the connections of the thread that asynchronous code shares."""
+    return asyncio.run(_with_clean_connections(body))
+
+
+async def _with_clean_connections(body: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        await sync_to_async(prepare_connections)()
+        return await body
+    finally:
+        await sync_to_async(clean_connections)()
 
 
 def flush_output() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from .. import runner
 from ..outcomes import Claim
 from .base import Finished, Pool, PoolOptions, Reported
-from .hygiene import clean_connections, prepare_connections
+from .hygiene import clean_connections, prepare_connections, run_coroutine
 from .surroundings import Surroundings
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -59,6 +59,7 @@ class _LocalPool(Pool):
             self.worker,
             send=lambda report: self._post(Reported(claim, report, began, time.monotonic())),
             is_revoked=lambda: (claim.task_id, claim.lease) in self._revoked,
+            run_coroutine=run_coroutine,
         )
         ended = time.monotonic()
         self._revoked.discard((claim.task_id, claim.lease))

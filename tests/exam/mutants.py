@@ -242,7 +242,7 @@ MUTANTS = (
     Mutant(
         "idle connections: those of threads beside async bodies",
         _ASYNCIO,
-        "                in_thread=partial(asyncio.to_thread, run_with_clean_connections),\n",
+        "                in_thread=lambda body: asyncio.to_thread(run_with_clean_connections, body),\n",
         "",
         (_IDLE, "-k", "asyncio"),
         _SERVER,
