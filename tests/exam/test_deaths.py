@@ -168,7 +168,7 @@ def test_a_worker_is_killed_every_other_second_at_fifty_tasks_a_second(
     }
     assert load.lost(results) == 0
     assert set(again) <= {str(task_id) for task_id in in_flight}
-    assert kills > 10, "this machine is too busy for the case"
+    assert kills > 5, "this machine is too busy for the case"
     assert disturbed >= 0.9 * undisturbed, f"{disturbed:.2f} of {undisturbed:.2f}"
     assert caught_up < 2 * RECOVERY_BOUND
     invariants.check([result.id for result in results], book)
