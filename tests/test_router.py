@@ -18,7 +18,7 @@ from django_tasktrack.transitions import Answer
 from tests import routed
 
 from .app.models import Entry
-from .app.tasks import add, echo
+from .app.tasks import add, echo, keyed
 
 
 def tasks_atomic() -> transaction.Atomic:
@@ -140,6 +140,18 @@ class TestWhoseTransaction:
         with transaction.atomic():
             assert echo.apply_async(task_id=chosen).id == chosen
         assert AsyncResult(chosen).state == "PENDING"
+
+    def test_a_unique_key_that_is_taken_is_found_out_after_the_commit(self) -> None:
+        holder = keyed.delay(1)
+        with transaction.atomic():
+            refused = keyed.delay(1)
+            free = keyed.delay(2)
+        assert refused.id != holder.id
+        assert [result.state for result in (holder, refused, free)] == [
+            "PENDING",
+            "UNKNOWN",
+            "PENDING",
+        ]
 
     def test_goals_are_no_part_of_the_business_transaction(self) -> None:
         with transaction.atomic():
