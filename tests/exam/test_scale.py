@@ -112,7 +112,7 @@ def _page_seconds(client: Client, path: str) -> float:
 
 
 #: MariaDB's share is smaller: the portable vendor writes row by row, a round trip each.
-COUNTS = {"postgresql": 100_000, "sqlite": 100_000, "mysql": 50_000}
+COUNTS = {"postgresql": 100_000, "sqlite": 100_000, "mysql": 20_000}
 BATCH = 10_000
 #: How many sessions a server has with this database, by its own account.
 SESSIONS = {
