@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from _pytest.mark.structures import ParameterSet
 from django.db import connection
 
 from django_tasktrack.models import Worker
@@ -25,6 +26,11 @@ on_a_server = pytest.mark.skipif(
 on_a_file = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="it is about SQLite's locks")
 
 
+def _in_the_exam(*pools: str) -> list[ParameterSet]:
+    """These take as long as the first, and hardly ever tell more."""
+    return [pytest.param(pool, marks=pytest.mark.long) for pool in pools]
+
+
 def is_a_file() -> bool:
     return connection.vendor == "sqlite"
 
@@ -35,7 +41,7 @@ def heartbeat_of(running: WorkerProcess) -> psutil.Process:
 
 
 @pytest.mark.case(10)
-@pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
+@pytest.mark.parametrize("pool", ["threads", *_in_the_exam("solo", "prefork")])
 def test_a_body_that_holds_the_interpreter_s_lock_keeps_its_lease(pool: str, book: Path) -> None:
     endless = tasks.holds_the_lock.delay(9)
     with (
@@ -63,7 +69,7 @@ def test_twenty_seconds_of_it(pool: str, book: Path) -> None:
 
 
 @pytest.mark.case(8)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", *_in_the_exam("threads")])
 def test_the_end_of_a_worker_whose_heartbeat_froze_is_refused(
     pool: str, book: Path, figures: Figures
 ) -> None:
