@@ -31,17 +31,18 @@ class Ran:
         return f"{'FAILED' if self.failed else 'ok':>8}  {self.name:<{width}}  {self.result}"
 
 
-def main(options: list[str], *, at_once: bool = True) -> int:
+def main(options: list[str], *, at_once: int = 3) -> int:
     """The suite once per database; 0 only if all that should run did, and passed.
 
     Args:
         options: pytest's.
-        at_once: run the databases beside each other; the output of all but the first comes later.
+        at_once: how many databases to run beside each other; then the output of all but the first comes
+            later.
     """
     kinds = ["sqlite", "postgresql", *(["mysql"] if os.environ.get(MYSQL) else [])]
-    with ThreadPoolExecutor(len(kinds) if at_once else 1) as runs:
+    with ThreadPoolExecutor(at_once) as runs:
         started = [
-            runs.submit(run_on, kind, options, live=not at_once or kind == kinds[0])
+            runs.submit(run_on, kind, options, live=at_once == 1 or kind == kinds[0])
             for kind in kinds
         ]
         ran = [_show(run.result()) for run in started]

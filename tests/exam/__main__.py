@@ -1,7 +1,8 @@
 """``python -m tests.exam``: every case on every database, and a table of it.
 
-``--publish`` writes the table into docs/reliability.md; other options go to pytest. Without any the whole
-suite runs on MariaDB too, which is a case of its own.
+``--publish`` writes the table into docs/reliability.md; ``--at-once`` runs two databases beside each
+other, which is faster and noisier; other options go to pytest. Without any the whole suite runs on
+MariaDB too, which is a case of its own.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ Results = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 def main(options: list[str]) -> int:
-    publish = "--publish" in options
-    options = [option for option in options if option != "--publish"]
+    publish, at_once = "--publish" in options, "--at-once" in options
+    options = [option for option in options if option not in ("--publish", "--at-once")]
     with tempfile.TemporaryDirectory(prefix="tasktrack-exam-") as directory:
         record = Path(directory) / "record.jsonl"
         record.touch()
         os.environ[RECORD] = str(record)
-        code = run.main(["-m", "case", "-p", "no:randomly", *options], at_once=False)
+        code = run.main(["-m", "case", "-p", "no:randomly", *options], at_once=1 + at_once)
         del os.environ[RECORD]
         if not options and os.environ.get(MYSQL):
             code |= _whole_suite(record)
