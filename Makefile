@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 
-BENCH_PYTHONS := python3.13 python3.12 $(PYTHON)
+# One that was named goes before those that are looked for.
+BENCH_PYTHONS := $(if $(filter file,$(origin PYTHON)),python3.13 python3.12) $(PYTHON)
 
 BIN := $(VENV)/bin
 DEFINITION := setup.cfg pyproject.toml
@@ -68,7 +69,7 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(DEFINITION)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-# A peer needs Python 3.12: the newest that really runs (a pyenv shim may not) is taken before $(PYTHON).
+# A peer needs Python 3.12: the newest that really runs is taken (a shim of pyenv may be there, and not run).
 # Redis is a server: where there is none, one is built from the package index, or done without.
 $(BENCH_VENV)/.bench: $(DEFINITION)
 	@for python in $(BENCH_PYTHONS); do \

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import chart, machine, report, runner
 from benchmarks.catalogue import CONTENDERS, choose
 from benchmarks.figures import FIGURES
-from benchmarks.session import session
+from benchmarks.resources import resources
 from benchmarks.stage import Bench
 
 _HERE = Path(__file__).resolve().parent
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     figures = options.figures or list(FIGURES)
     told = {"figures": figures, "rounds": options.pairs, "seed": seed, "quick": options.quick}
     try:
-        with session() as bench:
+        with resources() as bench:
             results = _measure(bench, figures, options, told)
     except KeyboardInterrupt:
         print("\nInterrupted: what was measured until then is in the files.", file=sys.stderr)

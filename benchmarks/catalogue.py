@@ -127,7 +127,7 @@ _PEERS = (
         distributions=("procrastinate",),
         worker=(
             *(_PYTHON, "-m", "procrastinate", "--app=benchmarks.systems.procrastinate.app"),
-            *("worker", "--concurrency=10"),
+            *("--log-level=warning", "worker", "--concurrency=10"),
         ),
     ),
     Contender(

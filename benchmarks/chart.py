@@ -11,7 +11,7 @@ from benchmarks.report import of, ratio
 from benchmarks.runner import Result
 from benchmarks.statistics import interval
 
-_WIDTH, _LABELS, _BARS = 960, 340, 400
+_WIDTH, _LABELS, _BARS = 980, 370, 400
 _ROW, _HEAD, _GAP = 22, 34, 18
 _OURS, _FLOOR, _PEER = "#2a6f97", "#9aa5b1", "#e09f3e"
 _STYLE = (

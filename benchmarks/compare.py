@@ -25,7 +25,7 @@ from benchmarks.failure import Failed, NotRun
 from benchmarks.figures import FIGURES
 from benchmarks.figures.base import Figure
 from benchmarks.goals import number
-from benchmarks.session import session
+from benchmarks.resources import resources
 from benchmarks.stage import ROOT, Bench
 from benchmarks.statistics import Verdict, interval, verdict
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"This working tree against {options.revision}, {options.pairs} pairs, seed {seed}\n")
     verdicts: list[Verdict] = []
     try:
-        with packages(options.revision) as (before, after), session() as bench:
+        with packages(options.revision) as (before, after), resources() as bench:
             comparison = Comparison(bench, before, after, options.pairs, options.quick, chance)
             for name in options.figures or _DEFAULT:
                 verdicts += comparison.of(FIGURES[name], options.systems)

@@ -44,7 +44,7 @@ class Goal:
         else:
             text = f"{self.of}: {self.value} {sign} {number(self.bound)}{self.unit}"
         if self.floor is not None:
-            text += f" [floor {_factor(self.floor) if self.against else number(self.floor)}]"
+            text += f" [floor {_share(self.floor) if self.against else number(self.floor)}]"
         return f"{text}, or {self.otherwise.text}" if self.otherwise else text
 
 
@@ -121,4 +121,8 @@ def number(value: float) -> str:
 
 
 def _factor(bound: float) -> str:
-    return f"{bound:.0%} of" if bound < 1 else f"{bound:g} ×"
+    return f"{_share(bound)} of" if bound < 1 else _share(bound)
+
+
+def _share(bound: float) -> str:
+    return f"{bound:.0%}" if bound < 1 else f"{bound:g} ×"

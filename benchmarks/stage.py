@@ -1,4 +1,4 @@
-"""One measurement's surroundings: an empty store, the agent that enqueues, and workers."""
+"""One measurement's surroundings: an empty store, the producer that enqueues, and workers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ POLL = 0.02
 PATIENCE = 60.0
 
 
-class Agent:
-    """The process that enqueues (``benchmarks.agent``)."""
+class Producer:
+    """The process that enqueues (``benchmarks.producer``)."""
 
     def __init__(self, process: processes.Started) -> None:
         self._process = process
@@ -66,14 +66,14 @@ class Stage:
 
     Args:
         contender: what is measured.
-        agent: enqueues, and asks the store.
+        producer: enqueues, and asks the store.
         environment: of its processes.
         directory: for its files.
         database: name of its database on PostgreSQL, as ``servers.Postgres`` takes it.
     """
 
     contender: Contender
-    agent: Agent
+    producer: Producer
     environment: dict[str, str]
     directory: Path
     database: str
@@ -84,7 +84,7 @@ class Stage:
 
     def put(self, count: int, first: int = 0, *, bulk: bool = True) -> float:
         """Enqueue so many of the contender's tasks; returns the seconds that it took."""
-        seconds = self.agent.ask(
+        seconds = self.producer.ask(
             "put", first=first, count=count, body=self.contender.body, bulk=bulk
         )
         return float(seconds)
@@ -124,7 +124,7 @@ class Stage:
         Raises:
             Failed: it never does.
         """
-        self._wait(lambda: int(self.agent.ask("remaining")), workers, "tasks have not finished")
+        self._wait(lambda: int(self.producer.ask("remaining")), workers, "tasks have not finished")
         return time.monotonic()
 
     def _wait(self, left: Callable[[], int], workers: list[processes.Started], what: str) -> None:
@@ -198,7 +198,7 @@ class Bench:
         if "sqlite" in contender.servers:
             shutil.copytree(self.directory / template / "sqlite", directory / "sqlite")
         try:
-            with self._agent(contender, database, directory) as stage:
+            with self._producer(contender, database, directory) as stage:
                 yield stage
         finally:
             if "postgresql" in contender.servers:
@@ -225,12 +225,12 @@ class Bench:
         (directory / "sqlite").mkdir()
         if "postgresql" in contender.servers:
             self.server.create(name)
-        with self._agent(contender, name, directory) as stage:
-            stage.agent.ask("prepare")
+        with self._producer(contender, name, directory) as stage:
+            stage.producer.ask("prepare")
             if fill:
                 finished, future = fill
-                stage.agent.ask("fill", timeout=1800, finished=finished, future=future)
-            stage.agent.ask("rest")
+                stage.producer.ask("fill", timeout=1800, finished=finished, future=future)
+            stage.producer.ask("rest")
         if fill:
             self._vacuum(name)
         self._templates.add(name)
@@ -248,14 +248,14 @@ class Bench:
         return directory
 
     @contextmanager
-    def _agent(self, contender: Contender, database: str, directory: Path) -> Iterator[Stage]:
+    def _producer(self, contender: Contender, database: str, directory: Path) -> Iterator[Stage]:
         told = self._environment(contender, database, directory)
         if "redis" in contender.servers and isinstance(self.redis, servers.Redis):
             self.redis.clear()
-        command = [sys.executable, "-m", "benchmarks.agent", contender.module]
+        command = [sys.executable, "-m", "benchmarks.producer", contender.module]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with processes.started(command, told, directory / "agent.log", **pipes) as process:
-            yield Stage(contender, Agent(process), told, directory, database)
+        with processes.started(command, told, directory / "producer.log", **pipes) as process:
+            yield Stage(contender, Producer(process), told, directory, database)
             assert process.process.stdin  # noqa: S101  it was started with pipes
             process.process.stdin.close()
 

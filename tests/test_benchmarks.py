@@ -6,6 +6,7 @@ import json
 import random
 import struct
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_medians() -> N
 
 def test_goals_read_like_the_issue() -> None:
     text = Goal("a", "rate", 0.6, against="b", floor=0.45).text
-    assert text == "a ≥ 60% of b [floor 45% of]"
+    assert text == "a ≥ 60% of b [floor 45%]"
     assert Goal("a", "p50", 2, at_most=True, unit=" ms").text == "a: p50 ≤ 2.00 ms"
 
 
@@ -167,7 +168,7 @@ def test_the_report_shows_values_ratios_goals_and_what_did_not_run() -> None:
     assert "| 19,500 (19,000 – 20,000) | 1.95 × |" in text
     assert "| not run: no Redis \\| here | |" in text
     assert (
-        "| drain | tasktrack-solo ≥ 60% of raw-100 [floor 45% of] | **missed by 17%: 0.50 ×, the floor"
+        "| drain | tasktrack-solo ≥ 60% of raw-100 [floor 45%] | **missed by 17%: 0.50 ×, the floor"
         in text
     )
     assert "not judged: nothing measured for celery-redis" in text
@@ -239,6 +240,12 @@ def test_what_is_missing_is_not_run(tmp_path: Path) -> None:
         rounds=1, chance=random.Random(1), quick=True, say=lambda _: None,
     )  # fmt: skip
     assert result.why_not == {"celery-redis": "not run: no Redis"}
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
+    stranger = replace(CONTENDERS["huey-sqlite"], distributions=("no-such-queue",))
+    with pytest.raises(NotRun, match="the package no-such-queue is not installed"):
+        _bench(tmp_path).check(stranger)
 
 
 def test_a_comparison_says_which_way_is_better() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import marks
@@ -35,6 +35,7 @@ class Figure:
         goals: what should be reached.
         rounds: at most so many, where one takes long.
         less_is_better: whether small values are good ones.
+        notes: what a reader of the table has to know.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Figure:
     goals: tuple[Goal, ...] = ()
     rounds: int | None = None
     less_is_better: bool = False
-    notes: str = field(default="")
+    notes: str = ""
 
 
 def drain(stage: Stage, count: int) -> tuple[float, list[Mark]]:

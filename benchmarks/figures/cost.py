@@ -18,7 +18,7 @@ def measure(bench: Bench, contender: Contender, size: Size) -> Values:
     with bench.stage(contender) as stage:
         before_enqueue = server.wal()
         stage.put(count)
-        stage.agent.ask("rest")
+        stage.producer.ask("rest")
         enqueued = server.wal()
         commits = server.commits(stage.database)
         with stage.workers() as workers:
@@ -26,7 +26,7 @@ def measure(bench: Bench, contender: Contender, size: Size) -> Values:
             time.sleep(_SETTLE)
             stage.wait_for_store(workers)
         # Sessions that have ended have told the counters all that they did.
-        stage.agent.ask("rest")
+        stage.producer.ask("rest")
         return {
             "commits": (server.commits(stage.database) - commits) / count,
             "wal": (server.wal() - enqueued) / count,

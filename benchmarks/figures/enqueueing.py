@@ -43,7 +43,7 @@ EACH = Figure(
     ),
     notes=(
         "raw-insert is a transaction of two INSERTs, as the goal is worded; raw-insert-1 writes the same"
-        " rows by one prepared statement, which is harder to follow."
+        " rows by one prepared statement, which is harder to follow. No worker runs meanwhile."
     ),
 )
 
@@ -65,4 +65,5 @@ BULK = Figure(
             otherwise=Goal("tasktrack-prefork", "rate", 0.5, against="raw-unnest"),
         ),
     ),
+    notes="No worker runs meanwhile.",
 )

@@ -42,7 +42,7 @@ def measure(bench: Bench, contender: Contender, size: Size) -> Values:
 
 
 def _offer(stage: Stage, first: int, rate: int, seconds: int) -> dict[str, Any]:
-    told: dict[str, Any] = stage.agent.ask(
+    told: dict[str, Any] = stage.producer.ask(
         "offer",
         timeout=10 * seconds + 120,
         first=first,

@@ -18,7 +18,7 @@ from benchmarks.stage import Bench
 def measure(bench: Bench, contender: Contender, size: Size) -> Values:
     with bench.stage(contender) as stage, stage.workers() as workers:
         warm_up(stage, workers)
-        stage.agent.ask("rest")
+        stage.producer.ask("rest")
         # An idle session tells the server's counters within ten seconds what it has done.
         time.sleep(size["settle"])
         commits, cpu, began = (

@@ -17,7 +17,7 @@ def measure(bench: Bench, contender: Contender, size: Size) -> Values:
     with bench.stage(contender) as stage, stage.workers() as workers:
         first = warm_up(stage, workers)
         time.sleep(_IDLE)
-        calls = stage.agent.ask(
+        calls = stage.producer.ask(
             "one_by_one",
             first=first,
             count=size["tasks"],

@@ -20,7 +20,7 @@ def measure(bench: Bench, contender: Contender, size: Size) -> Values:
     rate, seconds = size["rate"], size["seconds"]
     with bench.stage(contender) as stage, stage.workers() as workers:
         first = warm_up(stage, workers)
-        told = stage.agent.ask(
+        told = stage.producer.ask(
             "offer",
             timeout=10 * seconds + 120,
             first=first,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from django.tasks import task
+import django
 from django_tasks_db.models import DBTaskResult
 
 from benchmarks import work
 from benchmarks.systems import sql
 from benchmarks.systems.django_base import DjangoClient
+
+# Before Django 6 its tasks are a package of their own.
+_TASKS = "django.tasks" if django.VERSION >= (6,) else "django_tasks"
+task: Callable[[Callable[..., int]], Any] = import_module(_TASKS).task
 
 
 @task

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.agent MODULE``: enqueues and asks for the measurements, in a process of its own.
+"""``python -m benchmarks.producer MODULE``: enqueues and asks for the measurements, in a process of its own.
 
 Requests come as lines of JSON, ``{"verb": ..., "with": {...}}``, and each is answered by one line.
 """

@@ -17,7 +17,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def session() -> Iterator[Bench]:
+def resources() -> Iterator[Bench]:
     """What measurements need, until the block ends."""
     for number in _ENDING:
         signal.signal(number, _interrupt)
