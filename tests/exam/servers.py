@@ -126,7 +126,7 @@ def pgbouncer(directory: Path, size: int) -> Iterator[str]:
         [program, str(configuration)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        user="nobody" if os.geteuid() == 0 else None,  # it refuses to run as root
+        user=_pooler_s_user(info.host) if os.geteuid() == 0 else None,
     )
     try:
         wait_until(lambda: _listens(port), what="PgBouncer")
@@ -134,6 +134,12 @@ def pgbouncer(directory: Path, size: int) -> Iterator[str]:
     finally:
         running.send_signal(signal.SIGINT)
         running.wait(10)
+
+
+def _pooler_s_user(host: str) -> str | int:
+    """It refuses to run as root; the folder that a server's socket lies in may be shut to all others."""
+    owner = os.stat(host).st_uid if host.startswith("/") else 0
+    return owner or "nobody"
 
 
 def _listens(port: int) -> bool:
