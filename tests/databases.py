@@ -118,3 +118,24 @@ def version() -> str:
     if connection.vendor == "mysql":
         return f"{'MariaDB' if 'MariaDB' in told else 'MySQL'} {told.split('-')[0]}"
     return " ".join(told.split()[:2])
+
+
+#: What a server says of how safe a commit is.
+_DURABILITY = {
+    "postgresql": "SELECT 'fsync=' || current_setting('fsync')"
+    " || ', synchronous_commit=' || current_setting('synchronous_commit')",
+    "mysql": "SELECT concat('innodb_flush_log_at_trx_commit=', @@innodb_flush_log_at_trx_commit)",
+}
+
+
+def durability() -> str:
+    """What the run's commits wait for, as its figures have to say."""
+    from django.db import connection  # settings import this module
+
+    if connection.vendor == "sqlite":
+        pragmas = str(connection.settings_dict["OPTIONS"]["init_command"])
+        return pragmas.replace("PRAGMA ", "").strip("; ").replace(";", ",")
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(_DURABILITY[connection.vendor])
+        (told,) = cursor.fetchone()
+    return str(told)

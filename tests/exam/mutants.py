@@ -1,6 +1,7 @@
 """``python -m tests.exam.mutants``: each guard is taken away in a copy of the tree, and its tests must fail.
 
 Options are parts of names: ``python -m tests.exam.mutants lease`` tries the mutants with "lease" in theirs.
+``--publish``, of all of them, writes what became of them into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from tests.databases import CHOICE, MYSQL
+from tests.exam import publishing
+from tests.exam.publishing import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 _BASE, _FAST = "django_tasktrack/vendors/base.py", "django_tasktrack/vendors/postgresql.py"
 _ATTEMPTS, _GOALS = "django_tasktrack/transitions/attempts.py", "django_tasktrack/goals.py"
 _CONTROL = "django_tasktrack/transitions/control.py"
@@ -55,7 +59,7 @@ class Mutant:
 
 
 _LATE = (_RACES, "-k", "late_write or of_the_same_attempt")
-_SERVER = "postgresql"
+_SERVER, _MARIADB = "postgresql", "mysql"
 
 MUTANTS = (
     Mutant(
@@ -143,6 +147,32 @@ MUTANTS = (
         "            if not ids:\n                return []",
         (_VENDORS, _ORDERS, "-k", "portable and (pass_over_held_rows or claim)"),
         _SERVER,
+    ),
+    Mutant(
+        "claim: the lock, MariaDB",
+        _BASE,
+        'ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])\n'
+        "            if not ids:\n                return []",
+        'ids = list(due.values_list("pk", flat=True)[:limit])\n'
+        "            if not ids:\n                return []",
+        (_VENDORS, _ORDERS, "-k", "pass_over_held_rows or claim"),
+        _MARIADB,
+    ),
+    Mutant(
+        "connect: READ COMMITTED, MariaDB",
+        _SESSIONS,
+        'return {**network, **given, "isolation_level": "read committed"}',
+        "return {**network, **given}",
+        (_GUARDS, "-k", "whatever_the_default"),
+        _MARIADB,
+    ),
+    Mutant(
+        "a deadlock is tried again, MariaDB",
+        "django_tasktrack/vendors/errors.py",
+        "_PASSING_NUMBERS = frozenset({1020, 1205, 1213})",
+        "_PASSING_NUMBERS = frozenset({1020, 1205})",
+        ("tests/exam/test_database.py", "-k", "deadlock"),
+        _MARIADB,
     ),
     Mutant(
         "claim: a new lease",
@@ -391,40 +421,92 @@ class Verdict:
     seconds: float
 
     def line(self) -> str:
-        tests = " ".join(self.mutant.tests).replace("tests/exam/", "").replace("tests/", "")
-        return f"{self.outcome:>9}  {self.seconds:4.0f} s  {self.mutant.guard}  ({tests})"
+        return f"{self.outcome:>9}  {self.seconds:4.0f} s  {self.mutant.guard}  ({self.tests()})"
+
+    def tests(self) -> str:
+        return " ".join(self.mutant.tests).replace("tests/exam/", "").replace("tests/", "")
 
 
 def main(wanted: list[str]) -> int:
-    """Try them all; 0 only if each was killed."""
+    """Try them all; 0 only if each was killed, but for those whose database there is not."""
+    publish = "--publish" in wanted
+    wanted = [part for part in wanted if part != "--publish"]
+    if publish and wanted:
+        print("--publish is for all mutants.")
+        return 2
+    revision = publishing.commit()
     mutants = [m for m in MUTANTS if not wanted or any(part in m.guard for part in wanted)]
-    verdicts = []
+    verdicts, red = _verdicts(mutants)
+    told = summary(verdicts)
+    for tests in red:
+        print(f"These fail with every guard in its place: {tests}")
+    print(f"\n{told}.")
+    if publish:
+        publishing.publish("mutants", _page(revision, verdicts))
+    return int(any(verdict.outcome not in ("killed", _NO_SERVER) for verdict in verdicts))
+
+
+_NO_SERVER = "no server"
+_PROVES_NOTHING = "no proof"
+
+
+def _verdicts(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
+    """What became of each; and the tests that fail with every guard in its place, which prove nothing."""
+    verdicts, red = [], {}
     with tempfile.TemporaryDirectory(prefix="tasktrack-mutants-") as directory:
         tree = Path(directory) / "tree"
         _copy(tree)
-        for red in _red_without_mutants(mutants, tree):
-            print(f"These fail with every guard in its place: {red}")
-            return 1
+        here = [mutant for mutant in mutants if _is_there(mutant.database)]
+        red = dict(_red_without_mutants(here, tree))
         for mutant in mutants:
-            verdicts.append(_try(mutant, tree))
+            if mutant not in here:
+                verdicts.append(Verdict(mutant, _NO_SERVER, 0.0))
+            elif (mutant.tests, mutant.database) in red:
+                verdicts.append(Verdict(mutant, _PROVES_NOTHING, 0.0))
+            else:
+                verdicts.append(_try(mutant, tree))
             print(verdicts[-1].line(), flush=True)
-    survived = [verdict for verdict in verdicts if verdict.outcome != "killed"]
-    print(
-        f"\n{len(verdicts) - len(survived)} of {len(verdicts)} guards have a test that misses them."
+    return verdicts, list(red.values())
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """How many were killed, and what became of the others."""
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    told = [f"{counts.pop('killed', 0)} of {len(verdicts)} guards have a test that misses them"]
+    without = counts.pop(_NO_SERVER, 0)
+    told += [f"{count} {outcome}" for outcome, count in counts.items()]
+    told += [f"{without} could not be tried: {_NO_SERVER}"] if without else []
+    return "; ".join(told)
+
+
+def _page(revision: str, verdicts: Sequence[Verdict]) -> str:
+    lines = ["| guard | database | without it |", "| --- | --- | --- |"]
+    lines += [
+        f"| {verdict.mutant.guard} | {verdict.mutant.database} | {verdict.outcome} |"
+        for verdict in verdicts
+    ]
+    return (
+        f"Mutants on {date.today()}, {revision}: {summary(verdicts)}.\n\n" + "\n".join(lines) + "\n"
     )
-    return int(bool(survived))
+
+
+def _is_there(database: str) -> bool:
+    return database != "mysql" or bool(os.environ.get(MYSQL))
 
 
 def _copy(tree: Path) -> None:
-    keep_out = shutil.ignore_patterns(".git", ".venv", "*.sqlite3*", "__pycache__", ".*_cache")
+    keep_out = shutil.ignore_patterns(".git", ".venv*", "*.sqlite3*", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, tree, ignore=keep_out)
 
 
-def _red_without_mutants(mutants: Sequence[Mutant], tree: Path) -> Iterator[str]:
+Run = tuple[tuple[str, ...], str]
+
+
+def _red_without_mutants(mutants: Sequence[Mutant], tree: Path) -> Iterator[tuple[Run, str]]:
     """Tests that prove nothing, because they fail anyhow."""
     for tests, database in dict.fromkeys((m.tests, m.database) for m in mutants):
         if _run(tests, database, tree):
-            yield f"{' '.join(tests)} ({database})"
+            yield (tests, database), f"{' '.join(tests)} ({database})"
 
 
 def _try(mutant: Mutant, tree: Path) -> Verdict:
@@ -443,7 +525,9 @@ def _try(mutant: Mutant, tree: Path) -> Verdict:
 
 
 def _run(tests: Sequence[str], database: str, tree: Path) -> int:
-    environment = {k: v for k, v in os.environ.items() if k != MYSQL} | {CHOICE: database}
+    environment = os.environ | {CHOICE: database}
+    if database != "mysql":
+        environment.pop(MYSQL, None)
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--create-db", *tests]
     quiet = subprocess.DEVNULL
     return subprocess.run(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.plugin import blocking_manager_key
 
 from tests import databases
 from tests.exam.cases import CASES
@@ -39,6 +40,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the results are of: the server, and what its commits wait for."""
+    if RECORD in os.environ:
+        with session.config.stash[blocking_manager_key].unblock():
+            server, durability = databases.version(), databases.durability()
+        _write({"database": databases.kind(), "server": server, "durability": durability})
 
 
 def numbers(item: pytest.Item) -> list[str]:
@@ -82,5 +91,15 @@ def _record(number: str, item: pytest.Item, report: pytest.TestReport, figures: 
         "seconds": round(report.duration, 1),
         "figures": figures,
     }
+    _write(line | ({"reason": _reason(report)} if report.outcome == "skipped" else {}))
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
+    told = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+    return str(told).removeprefix("Skipped: ")
+
+
+def _write(line: dict[str, Any]) -> None:
     with Path(os.environ[RECORD]).open("a") as file:
         file.write(json.dumps(line) + "\n")
