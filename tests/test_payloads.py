@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import uuid
 from datetime import date
 from decimal import Decimal
@@ -14,8 +15,14 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_tasktrack import transitions
+from django_tasktrack.changes import Change
 from django_tasktrack.exceptions import PayloadError
+from django_tasktrack.models import TrackedTask
+from django_tasktrack.outcomes import succeeded
 from django_tasktrack.payloads import MAX_DEPTH, decode, encode, printable
+from tests.factories import make_worker, new_task
+from tests.inline import the_vendor
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 scalars = st.none() | st.booleans() | st.integers() | texts
@@ -50,11 +57,35 @@ def nested(depth: int, value: object = None) -> object:
     return value
 
 
+@pytest.mark.case("M5")
 @given(values)
 def test_value_comes_back_as_it_went(value: Any) -> None:
     assert decode(encode(value, "value")) == value
 
 
+@pytest.mark.case("M5")
+@pytest.mark.django_db
+@given(values)
+def test_value_comes_back_from_the_database_as_it_went(value: Any) -> None:
+    new = new_task(args=[value], kwargs={"value": value})
+    transitions.enqueue([new])
+    (claim,) = transitions.claim(the_vendor(), make_worker().pk, [], [new.name], 1)
+    assert (decode(claim.args), decode(claim.kwargs)) == ([value], {"value": value})
+    outcome = succeeded(encode(value, "result"))
+    settled = Change.of_outcome(claim, outcome, began=time.monotonic(), ended=time.monotonic())
+    assert transitions.settle(the_vendor(), [settled]).applied
+    row = TrackedTask.objects.get(pk=new.task_id)
+    assert (row.args, row.kwargs, row.result) == ([value], {"value": value}, value)
+
+
+@pytest.mark.case("M5")
+@given(values)
+def test_what_came_back_is_written_alike(value: Any) -> None:
+    text = encode(value, "value")
+    assert encode(decode(text), "value") == text
+
+
+@pytest.mark.case("M5")
 @given(numbers)
 def test_float_stays_a_float_where_a_database_rewrites_exponents(value: float) -> None:
     text = encode([value, "1e+20"], "value")
@@ -100,6 +131,7 @@ def test_keys_are_as_strict_as_values(key: object) -> None:
         encode({key: 1}, "meta")
 
 
+@pytest.mark.case("M5")
 @given(values, st.sampled_from([math.nan, "\x00", "\ud800", object()]))
 def test_bad_value_is_found_beside_any_other(value: Any, bad: object) -> None:
     with pytest.raises(PayloadError, match=r"^x\[1\]: "):
@@ -157,6 +189,7 @@ def test_no_text_is_no_value() -> None:
     assert decode(None) is None
 
 
+@pytest.mark.case("M5")
 @given(st.text())
 def test_printable_text_can_be_stored_anywhere(text: str) -> None:
     shown = printable(text)
@@ -164,6 +197,7 @@ def test_printable_text_can_be_stored_anywhere(text: str) -> None:
     assert json.loads(json.dumps(shown, ensure_ascii=False).encode()) == shown
 
 
+@pytest.mark.case("M5")
 @given(texts)
 def test_printable_leaves_harmless_text_alone(text: str) -> None:
     assert printable(text) == text

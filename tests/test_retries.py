@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,12 +14,48 @@ delays = st.floats(0.001, 1e6)
 counts = st.integers(0, 10_000)
 
 
+@pytest.mark.case("M5")
 @given(delays, delays, counts, st.floats(0, 1))
 def test_backoff_stays_between_zero_and_its_maximum(
     first: float, longest: float, retries: int, chance: float
 ) -> None:
     policy = RetryPolicy(None, backoff=first, backoff_max=longest)
     assert 0 <= policy.delay_after(retries, lambda: chance) <= longest
+
+
+@pytest.mark.case("M5")
+@given(delays, delays, counts)
+def test_backoff_without_jitter_never_falls_and_at_most_doubles(
+    first: float, longest: float, retries: int
+) -> None:
+    policy = RetryPolicy(None, backoff=first, backoff_max=longest, jitter=False)
+    before, after = policy.delay_after(retries), policy.delay_after(retries + 1)
+    assert before <= after <= 2 * before
+    assert policy.delay_after(0) == min(first, longest)
+
+
+@pytest.mark.case("M5")
+@given(delays, delays, counts, st.floats(0, 1))
+def test_jitter_takes_its_share_of_the_backoff_without_it(
+    first: float, longest: float, retries: int, chance: float
+) -> None:
+    policy = RetryPolicy(None, backoff=first, backoff_max=longest)
+    whole = replace(policy, jitter=False).delay_after(retries)
+    assert policy.delay_after(retries, lambda: chance) == whole * chance
+
+
+@pytest.mark.case("M5")
+@given(delays, delays, counts)
+def test_delay_without_backoff_is_the_one_that_was_given(
+    delay: float, longest: float, retries: int
+) -> None:
+    assert RetryPolicy(None, delay=delay, backoff_max=longest).delay_after(retries) == delay
+
+
+@pytest.mark.case("M5")
+@given(counts, st.none() | counts)
+def test_limit_counts_retries_and_not_attempts(retries: int, limit: int | None) -> None:
+    assert exhausted(retries, limit) is (limit is not None and retries + 1 > limit)
 
 
 def test_backoff_doubles_up_to_its_maximum() -> None:
