@@ -30,13 +30,17 @@ class RunningTask(logging.Filter):
 
 
 class OneLine(logging.Formatter):
-    """Control characters of a message are escaped, so that one record is one line, and its traceback."""
+    """Control characters of a message are escaped, so that one record is one line, and its traceback.
+
+    That is indented: what an exception says, line by line, cannot be taken for a record.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         return _CONTROL.sub(_escaped, super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        return _CONTROL_BUT_LINES.sub(_escaped, super().format(record))
+        text = _CONTROL_BUT_LINES.sub(_escaped, super().format(record))
+        return text.replace("\n", "\n    ")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -249,9 +249,10 @@ _STRANGE: dict[str, Any] = {
     "number keys": {1: "a", 2: "b"},
     "emoji": "🐘\u2028é",
     "escapes": "\r\n\x1b[31m",
+    "forged line": "evil\x1b[2J\r\n[CRITICAL] all is lost",
 }
 #: Those that are carried; the others are refused, on each database alike.
-CARRIED = {"2^63", "-2^63-1", "2^200", "1e308", "number keys", "emoji", "escapes"}
+CARRIED = {"2^63", "-2^63-1", "2^200", "1e308", "number keys", "emoji", "escapes", "forged line"}
 KINDS = sorted({*_STRANGE, "deep", "itself", "huge"})
 
 
@@ -264,3 +265,12 @@ def starts_another(stubborn: bool) -> None:
         ledger.write("grandchild", other.pid)
         while other.poll() is None:
             time.sleep(0.05)
+
+
+@task
+def waits_for(path: str) -> None:
+    """Runs until somebody makes a file."""
+    ledger.write("began")
+    while not Path(path).exists():
+        time.sleep(0.02)
+    ledger.write("ended")

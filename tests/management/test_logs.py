@@ -93,13 +93,14 @@ def test_one_record_is_one_line() -> None:
     assert line.endswith("a\\nfake: record\\r\\x1b[31m\\x85\\u2028é")
 
 
-def test_traceback_has_lines_and_no_escapes() -> None:
+def test_traceback_is_indented_and_has_no_escapes() -> None:
     with terminal() as shown:
         try:
-            raise ValueError("\x1b]0;title\x07")
+            raise ValueError("\x1b]0;title\x07\n[fake: CRITICAL/1] record")
         except ValueError:
             logging.getLogger("invoices").exception("broken")
-    first, second, *_, last = shown.getvalue().splitlines()
+    first, second, *_, said, more = shown.getvalue().splitlines()
     assert first.endswith("] broken")
-    assert second == "Traceback (most recent call last):"
-    assert last == "ValueError: \\x1b]0;title\\x07"
+    assert second == "    Traceback (most recent call last):"
+    assert said == "    ValueError: \\x1b]0;title\\x07"
+    assert more == "    [fake: CRITICAL/1] record"
