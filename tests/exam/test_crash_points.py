@@ -34,6 +34,12 @@ def put(**values: Any) -> list[UUID]:
     return [task.task_id for task in new]
 
 
+def put_with_keys(*keys: str) -> list[UUID]:
+    new = [new_task(unique_key=key) for key in keys]
+    transitions.enqueue(new)
+    return [task.task_id for task in new]
+
+
 def claim(limit: int = COUNT) -> list[Claim]:
     names = [NAME, tasks.echo.name]
     return transitions.claim(the_vendor(), make_worker().pk, [], names, limit)
@@ -228,16 +234,50 @@ def purging() -> Callable[[], object]:
     return lambda: purge.purge(older_than=0)
 
 
+def enqueueing_with_a_key() -> Callable[[], object]:
+    """Of three, one whose key another task has."""
+    (held,) = put_with_keys("held")
+    new = [new_task(unique_key=key) for key in ("one", "held", "two")]
+
+    def enqueue() -> None:
+        holders = transitions.enqueue(new)
+        assert list(holders.values()) == [held]
+
+    return enqueue
+
+
+def running_again_with_a_key() -> Callable[[], object]:
+    """Of three that have failed, one whose key another task has by now."""
+    put_with_keys("one", "held", "two")
+    claims = claim()
+    transitions.settle(the_vendor(), [fail(c, time.monotonic()) for c in claims])
+    put_with_keys("held")
+
+    def rerun() -> None:
+        answers = transitions.rerun(ids_of(claims), actor="user:boss")
+        assert list(answers.values()).count(transitions.Answer.REFUSED) == 1
+
+    return rerun
+
+
 VERBS = [
-    enqueueing, enqueueing_one, claiming, unclaiming, starting, labelling, reporting, finishing,
+    enqueueing, enqueueing_one, enqueueing_with_a_key, running_again_with_a_key, claiming, unclaiming, starting, labelling, reporting, finishing,
     finishing_at_once, retrying, releasing, achieving_by_success, failing_a_goal, revoking_waiting,
     revoking_claimed, terminating, answering_a_wish, rescuing, expiring, running_again, pursuing,
     achieving, reconciling, purging,
 ]  # fmt: skip
 
 
+#: How many tasks these enqueue: all of them or none, wherever they end. The others enqueue none.
+NEW = {
+    enqueueing: COUNT,
+    enqueueing_one: 1,
+    enqueueing_with_a_key: 2,
+    pursuing: 1,
+    reconciling: COUNT,
+}
 #: Of these every point is tried in each run of the suite.
-QUICK = {enqueueing, claiming, finishing_at_once, achieving}
+QUICK = {enqueueing, enqueueing_with_a_key, claiming, finishing_at_once, achieving}
 
 
 @pytest.mark.case(6)
@@ -264,7 +304,8 @@ def crashes_legally(prepare: Callable[[], Callable[[], object]], number: int, pl
     before = {str(pk) for pk in TrackedTask.objects.values_list("pk", flat=True)}
     crashed = crashes(act, number, place)
     new = TrackedTask.objects.exclude(pk__in=before).count()
-    assert new in {0, 1, COUNT}, "half of them enqueued"
+    whole = NEW.get(prepare, 0)
+    assert new in ({0, whole} if crashed else {whole}), "half of them, or none at its end"
     paid = Worker.objects.filter(version="paid").count()
     assert paid == Goal.objects.filter(evidence__paid=True).count(), "achieved without the work"
     invariants.check(quiet=False)
