@@ -12,11 +12,16 @@ from django_tasktrack.models import StateChange, TrackedTask
 from django_tasktrack.outcomes import Claim, Outcome, Report
 from django_tasktrack.vendors import Vendor, task_database, vendor_for
 
+from . import databases
 from .factories import make_worker, new_task
 
+#: Which vendors there are to try: on all but PostgreSQL the portable one is the database's own.
+VENDORS = ("own", "portable") if databases.kind() == "postgresql" else ("own",)
 
-def the_vendor() -> Vendor:
-    return vendor_for(task_database())
+
+def the_vendor(kind: str = "own") -> Vendor:
+    """The database's own vendor, or the portable one."""
+    return vendor_for(task_database()) if kind == "own" else Vendor(task_database())
 
 
 def enqueue(**values: object) -> NewTask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from tests import databases
 from tests.exam import figures, publishing, report
 from tests.exam import table as tables
 from tests.exam.cases import CASES, Case
+from tests.exam.interleaver import Choose, Orders
 from tests.exam.mutants import MUTANTS, Verdict, summary
 
 pytest_plugins = ["pytester"]
@@ -173,6 +176,46 @@ def test_mutants_that_were_not_tried_are_told() -> None:
     assert summary(verdicts) == (
         "1 of 3 guards have a test that misses them; 1 survived; 1 could not be tried: no server"
     )
+
+
+def stepped(orders: Orders, lengths: tuple[int, int]) -> list[tuple[int, ...]]:
+    """The orders of two bodies of so many steps, neither of which ever waits for the other."""
+
+    def path_of(choose: Choose) -> tuple[int, ...]:
+        left, path = list(lengths), []
+        while ready := [body for body in (0, 1) if left[body]]:
+            path.append(choose(ready))
+            left[path[-1]] -= 1
+        return tuple(path)
+
+    return [path_of(choose) for choose in orders]
+
+
+def interruptions(path: tuple[int, ...]) -> int:
+    """Switches away from a body that comes again."""
+    return sum(
+        before != after and before in path[place:] for place, (before, after) in
+        enumerate(pairwise(path), 1)
+    )  # fmt: skip
+
+
+def test_all_orders_are_tried_once_and_those_with_fewer_interruptions_first() -> None:
+    orders = Orders(0, most=1000)
+    paths = stepped(orders, (5, 4))
+    assert len(paths) == len(set(paths)) == math.comb(9, 4) == orders.total()
+    assert orders.told() == "all 126"
+    assert list(map(interruptions, paths)) == sorted(map(interruptions, paths))
+
+
+def test_all_orders_with_few_interruptions_are_tried_and_a_sample_of_the_others() -> None:
+    everyone = stepped(Orders(99), (5, 4))
+    orders = Orders(2, sample=30)
+    paths = stepped(orders, (5, 4))
+    few = {path for path in everyone if interruptions(path) <= 2}
+    assert few == set(paths[: len(few)])
+    assert set(paths[len(few) :]) - few
+    assert len(paths) == len(few) + 30
+    assert orders.told().endswith(" of up to 126")
 
 
 def test_cases_are_for_databases_that_the_table_has() -> None:

@@ -33,9 +33,11 @@ from django_tasktrack.vendors import Vendor
 from tests import invariants
 from tests.exam.report import Figures
 from tests.factories import NAME, make_worker, new_task
-from tests.inline import the_vendor
+from tests.inline import VENDORS, the_vendor
 
 WORKERS = 3
+#: So few that tasks want the same one.
+KEYS = ("a", "b")
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Modelled:
     worker: int | None = None
     wish: bool = False
     labelled: bool = False
+    key: str | None = None
     story: list[tuple[State, int]] = field(default_factory=lambda: [(State.PENDING, 0)])
     reported: tuple[int, float] | None = None
 
@@ -62,6 +65,10 @@ class Modelled:
             and not (self.wish and change.transition.yields)
             and not (self.labelled and change.label)
         )
+
+    @property
+    def active_key(self) -> str | None:
+        return None if self.state in FINAL else self.key
 
     def begin(self) -> None:
         if self.state in WAITING:
@@ -87,7 +94,7 @@ class Modelled:
     def shown(self) -> tuple[Any, ...]:
         return (
             self.state, self.stage, self.lease, self.attempt, self.losses, self.crashes,
-            self.worker, self.wish, len(self.story),
+            self.worker, self.wish, len(self.story), self.active_key,
         )  # fmt: skip
 
 
@@ -170,15 +177,28 @@ class WriteDoor(RuleBasedStateMachine):
     def find_some_tasks_claimed(self) -> None:
         """Each example goes without some of the rules, and without these it might see no claim at all."""
         for scheduled in (False, False, False, True):
-            self.enqueue(scheduled=scheduled)
+            self.enqueue(scheduled=scheduled, key=None)
+        self.enqueue(scheduled=False, key=KEYS[0])
         self.claim(worker=0, limit=2)
 
-    @rule(scheduled=st.booleans())
-    def enqueue(self, scheduled: bool) -> None:
-        new = new_task(delay=3600.0 if scheduled else 0.0)
-        self.vendor.insert([new])
-        stage = Stage.SCHEDULED if scheduled else Stage.DUE
-        self.rows[new.task_id] = Modelled(stage=stage)
+    @rule(scheduled=st.booleans(), key=st.none() | st.sampled_from(KEYS))
+    def enqueue(self, scheduled: bool, key: str | None) -> None:
+        new = new_task(delay=3600.0 if scheduled else 0.0, unique_key=key)
+        holder = self._holder(key)
+        if key is None:
+            self.vendor.insert([new])
+        else:
+            told = self.vendor.insert_unique([new])
+            assert told == ({new.task_id: holder} if holder else {})
+        if holder is None:
+            stage = Stage.SCHEDULED if scheduled else Stage.DUE
+            self.rows[new.task_id] = Modelled(stage=stage, key=key)
+
+    def _holder(self, key: str | None) -> UUID | None:
+        """Who has that key now."""
+        holders = [i for i, row in self.rows.items() if key is not None and row.active_key == key]
+        assert len(holders) <= 1
+        return holders[0] if holders else None
 
     @rule(worker=some, limit=st.integers(0, 3))
     def claim(self, worker: int, limit: int) -> None:
@@ -290,18 +310,19 @@ class WriteDoor(RuleBasedStateMachine):
             row.lose(counted=row.state is State.STARTED)
 
     @precondition(lambda self: self.rows)
-    @rule(number=some)
-    def rerun(self, number: int) -> None:
-        task_id = self._some_task(number)
-        row = self.rows[task_id]
-        again = row.state in states.RERUN.sources
-        answer = transitions.rerun([task_id])[task_id]
-        assert answer is (Answer.QUEUED if again else Answer.REFUSED)
-        if again:
-            row.lease += 1
-            row.attempt = row.losses = row.crashes = 0
-            row.wish = False
-            row.become(State.PENDING, Stage.DUE)
+    @rule(numbers=st.lists(some, min_size=1, max_size=3))
+    def rerun(self, numbers: list[int]) -> None:
+        ids = sorted({self._some_task(number) for number in numbers})
+        answers = transitions.rerun(ids, actor="user:boss")
+        for task_id in ids:
+            row = self.rows[task_id]
+            again = row.state in states.RERUN.sources and self._holder(row.key) is None
+            assert answers[task_id] is (Answer.QUEUED if again else Answer.REFUSED)
+            if again:
+                row.lease += 1
+                row.attempt = row.losses = row.crashes = 0
+                row.wish = False
+                row.become(State.PENDING, Stage.DUE)
 
     @precondition(lambda self: self.rows)
     @rule(number=some)
@@ -331,7 +352,7 @@ class WriteDoor(RuleBasedStateMachine):
         rows = {
             task.pk: (
                 task.state, task.stage, task.lease, task.attempt, task.losses, task.crashes,
-                task.worker_id, task.revoke_requested_at is not None, task.seq,
+                task.worker_id, task.revoke_requested_at is not None, task.seq, task.active_key,
             )
             for task in TrackedTask.objects.all()
         }  # fmt: skip
@@ -370,13 +391,11 @@ EXAM = settings(max_examples=400, stateful_step_count=60, print_blob=True)
     "profile",
     [pytest.param(QUICK, id="quick"), pytest.param(EXAM, id="exam", marks=pytest.mark.long)],
 )
-@pytest.mark.parametrize("kind", ["own", "portable"])
+@pytest.mark.parametrize("kind", VENDORS)
 def test_the_write_door_does_what_the_model_does(
     kind: str, profile: settings, figures: Figures
 ) -> None:
-    vendor = the_vendor() if kind == "own" else Vendor("default")
-    if kind == "portable" and type(the_vendor()) is Vendor:
-        pytest.skip("the portable vendor is this database's own")
+    vendor = the_vendor(kind)
     checked = settings(
         profile, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
