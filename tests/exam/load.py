@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -16,7 +16,7 @@ from django_tasktrack.models import TrackedTask
 from django_tasktrack.states import Stage
 from tests import ledger
 from tests.app import tasks
-from tests.workers import WorkerProcess
+from tests.workers import WorkerProcess, wait_until
 
 
 def put(count: int, seed: int) -> list[AsyncResult]:
@@ -59,17 +59,43 @@ def lost(results: Sequence[AsyncResult]) -> int:
     return len(ids) - TrackedTask.objects.filter(pk__in=ids, state="SUCCESS").count()
 
 
-def kill_together(processes: Iterable[WorkerProcess]) -> dict[UUID, int]:
+def kill_together(processes: Iterable[WorkerProcess], *, busy: bool = False) -> dict[UUID, int]:
     """End workers like one power cut: none lives to see another's death.
+
+    Args:
+        processes: the workers.
+        busy: not before each of them holds something.
 
     Returns:
         What they held at that moment: task → lease.
+
+    Raises:
+        AssertionError: one of them has nothing to do.
     """
     processes = list(processes)
-    for member in [member for process in processes for member in process.tree()]:
-        with suppress(psutil.NoSuchProcess):
-            member.suspend()
+    if busy:
+        return wait_until(lambda: _killed_at_work(processes), what="a moment at which all work")
+    _signal(processes, psutil.Process.suspend)
+    return _kill(processes)
+
+
+def _killed_at_work(processes: Sequence[WorkerProcess]) -> dict[UUID, int]:
+    """Kill them if each holds something; else let them go on, and return nothing."""
+    _signal(processes, psutil.Process.suspend)
+    if all(process.row and claims_of([process.row.pk]) for process in processes):
+        return _kill(processes)
+    _signal(processes, psutil.Process.resume)
+    return {}
+
+
+def _kill(processes: Sequence[WorkerProcess]) -> dict[UUID, int]:
     held = claims_of(process.row.pk for process in processes if process.row)
     for process in processes:
         process.kill_tree()
     return held
+
+
+def _signal(processes: Sequence[WorkerProcess], act: Callable[[psutil.Process], None]) -> None:
+    for member in [member for process in processes for member in process.tree()]:
+        with suppress(psutil.NoSuchProcess):
+            act(member)

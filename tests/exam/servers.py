@@ -138,7 +138,7 @@ def pgbouncer(directory: Path, size: int) -> Iterator[str]:
 
 def _pooler_s_user(host: str) -> str | int:
     """It refuses to run as root; the folder that a server's socket lies in may be shut to all others."""
-    owner = os.stat(host).st_uid if host.startswith("/") else 0
+    owner = Path(host).stat().st_uid if host.startswith("/") else 0
     return owner or "nobody"
 
 

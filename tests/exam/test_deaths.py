@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 from django.db import connection
 
 from django_tasktrack import AsyncResult
-from django_tasktrack.models import TrackedTask, Worker
+from django_tasktrack.models import Progress, StateChange, TrackedTask, Worker
 from django_tasktrack.states import Stage
 from django_tasktrack.transitions import Answer
 from tests import invariants, ledger
@@ -21,10 +23,14 @@ from tests.app import tasks
 from tests.exam import load
 from tests.exam.report import Figures
 from tests.live.test_main_job import story
-from tests.workers import WorkerProcess, wait_until, worker
+from tests.workers import WorkerProcess, lives, wait_until, worker
 
 #: Heartbeat 1 s, lease 5 s, upkeep every second.
 RECOVERY_BOUND = 8.0
+#: How long a worker may take from its start to its row, on a machine of two processors with nine of them.
+BOOT_BOUND = 20.0
+#: What is granted to a busy machine beyond a bound, in seconds.
+SLACK = 2.0
 SEED = 1
 LOAD = 2000
 
@@ -42,9 +48,7 @@ def test_one_worker_of_four_is_killed_under_load(book: Path, figures: Figures) -
         four = [stack.enter_context(worker("-n", f"w{n}", "-c", "2")) for n in range(4)]
         results = load.put(LOAD, SEED)
         wait_until(lambda: load.ended(book) > LOAD / 10, timeout=60)
-        victim = row_of(four[0])
-        wait_until(lambda: TrackedTask.objects.claimed_by(victim).exists())
-        killed, orphans = time.monotonic(), load.kill_together(four[:1])
+        orphans, killed = load.kill_together(four[:1], busy=True), time.monotonic()
         wait_until(lambda: load.are_taken_up(orphans), timeout=2 * RECOVERY_BOUND)
         restarted = time.monotonic() - killed
         wait_until(load.is_done, timeout=120)
@@ -56,6 +60,7 @@ def test_one_worker_of_four_is_killed_under_load(book: Path, figures: Figures) -
         "runs beyond one": sum(again.values()),
         "seed": SEED,
     }
+    assert orphans, "else nothing was in flight"
     assert load.lost(results) == 0
     assert restarted < RECOVERY_BOUND
     assert set(again) <= {str(task_id) for task_id in orphans}, "only what was in flight ran twice"
@@ -71,26 +76,31 @@ def test_all_workers_are_killed_and_come_back_after_ten_seconds(
     with ExitStack() as stack:
         four = [stack.enter_context(worker("-c", "2")) for _ in range(4)]
         wait_until(lambda: load.ended(book) > LOAD / 10, timeout=60)
-        orphans, before = load.kill_together(four), load.ended(book)
+        orphans, before = load.kill_together(four, busy=True), load.ended(book)
     time.sleep(10)
     assert load.ended(book) == before
     assert TrackedTask.objects.filter(stage=Stage.CLAIMED).count() == len(orphans)
     with ExitStack() as stack:
-        back = time.monotonic()
+        back, dead = time.monotonic(), Worker.objects.latest("pk").pk
         for _ in range(4):
             stack.enter_context(worker("-c", "2", wait=False))
+        wait_until(lambda: Worker.objects.filter(pk__gt=dead).exists(), timeout=BOOT_BOUND)
+        booted = time.monotonic()
         wait_until(lambda: load.are_taken_up(orphans), timeout=60)
-        restarted = time.monotonic() - back
+        restarted = time.monotonic() - booted
         wait_until(load.is_done, timeout=120)
     again = load.runs_beyond_one(book)
     figures |= {
         "orphans": len(orphans),
-        "restarted within s": round(restarted, 1),
+        "first worker up after s": round(booted - back, 1),
+        "restarted within s of that": round(restarted, 1),
         "lost": load.lost(results),
         "runs beyond one": sum(again.values()),
         "seed": SEED,
     }
+    assert len(orphans) >= 4, "each worker had something in flight"
     assert load.lost(results) == 0
+    assert restarted < RECOVERY_BOUND
     assert set(again) <= {str(task_id) for task_id in orphans}
     invariants.check([result.id for result in results], book)
 
@@ -138,7 +148,7 @@ def test_a_worker_is_killed_every_other_second_at_fifty_tasks_a_second(
 ) -> None:
     load_of = Steady(book, rate=50)
     in_flight: set[UUID] = set()
-    kills = 0
+    kills, started = 0, {}
     with ExitStack() as stack:
         crew = [stack.enter_context(worker("-c", "2")) for _ in range(4)]
         next_kill = 0.0
@@ -147,7 +157,9 @@ def test_a_worker_is_killed_every_other_second_at_fifty_tasks_a_second(
             nonlocal kills, next_kill
             if time.monotonic() > next_kill and (victim := crew[0]).row:
                 next_kill, kills = max(next_kill, time.monotonic() - 2.0) + 2.0, kills + 1
+                asked = time.time()
                 crew[:] = [*crew[1:], stack.enter_context(worker("-c", "2", wait=False))]
+                started[crew[-1].pid] = asked
                 in_flight.update(load.kill_together([victim]))
 
         undisturbed = load_of.keep_up(20)
@@ -157,21 +169,49 @@ def test_a_worker_is_killed_every_other_second_at_fifty_tasks_a_second(
         wait_until(load.is_done, timeout=6 * RECOVERY_BOUND)
         caught_up = time.monotonic() - stopped
     results, again = load_of.results, load.runs_beyond_one(book)
+    rows = Worker.objects.filter(pid__in=list(started))
+    boots = sorted(row.started_at.timestamp() - started[row.pid] for row in rows)
     figures |= {
         "tasks": len(results),
-        "kills": kills,
+        "kills, of 30": kills,
+        "boots, median and longest, s": f"{boots[len(boots) // 2]:.1f} and {boots[-1]:.1f}",
         "orphans": len(in_flight),
         "lost": load.lost(results),
         "runs beyond one": sum(again.values()),
+        "done of what is enqueued, without kills, %": round(100 * undisturbed),
         "throughput ratio, %": round(100 * disturbed / undisturbed),
         "all done after s": round(caught_up, 1),
     }
     assert load.lost(results) == 0
     assert set(again) <= {str(task_id) for task_id in in_flight}
-    assert kills > 5, "this machine is too busy for the case"
+    assert in_flight, "else nothing was in flight"
+    assert boots[-1] < BOOT_BOUND, "this machine is too busy for the case"
+    assert kills >= 15, "this machine is too busy for the case"
     assert disturbed >= 0.9 * undisturbed, f"{disturbed:.2f} of {undisturbed:.2f}"
     assert caught_up < 2 * RECOVERY_BOUND
     invariants.check([result.id for result in results], book)
+
+
+@contextmanager
+def restarted_under(pid: int) -> Iterator[WorkerProcess]:
+    """A worker named "same" that has this process id, where the system lets us say so; else any."""
+    for _ in range(20):
+        asked = _ask_for(pid)
+        with worker("-n", "same", wait=False) as running:
+            if running.pid == pid or not asked:
+                yield running
+                return
+            running.kill_tree()  # somebody else has just taken it, or forked before us
+    raise AssertionError(f"Process id {pid} was not to be had.")
+
+
+def _ask_for(pid: int) -> bool:
+    """Have Linux number the next process so."""
+    try:
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.case(5)
@@ -187,13 +227,74 @@ def test_a_restart_under_the_same_name_and_pid_recovers_the_orphan(
     killed = time.monotonic()
     if row == "deleted":
         Worker.objects.filter(pk=dead).delete()
-    with worker("-n", "same") as second:
-        Worker.objects.filter(pk=dead).update(pid=second.pid)  # as after a reboot
-        wait_until(lambda: len(ledger.read(book)) >= 3, timeout=2 * RECOVERY_BOUND)
-        figures["restarted within s"] = round(time.monotonic() - killed - 2, 1)
+    with restarted_under(first.pid) as second:
+        # What the system does not do, the row says.
+        Worker.objects.filter(pk=dead).update(pid=second.pid)
+        wait_until(lambda: Worker.objects.filter(pk__gt=dead).exists(), timeout=BOOT_BOUND)
+        booted = time.monotonic() - killed
+        wait_until(lambda: len(ledger.read(book)) >= 2, timeout=2 * RECOVERY_BOUND)
+        restarted = time.monotonic() - killed
         assert task.get(timeout=20) == 1
+    figures["the same pid"] = "in truth" if second.pid == first.pid else "by its row"
+    figures["restarted within s"] = round(restarted, 1)
+    assert restarted < max(RECOVERY_BOUND, booted + 2)
     assert story(task) == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
     invariants.check([task.id], book)
+
+
+@pytest.mark.case(7)
+@pytest.mark.long
+def test_a_worker_that_was_frozen_for_15_seconds_changes_nothing_and_stops(
+    book: Path, figures: Figures
+) -> None:
+    """What it was about to say: one end, one retry, one report of progress, and none is taken."""
+    ending, counting = tasks.noted.delay(1, 2), tasks.counts.delay(40)
+    stumbling = tasks.stumbles.delay(1, seconds=2)
+    asked = [ending, counting, stumbling]
+    with worker("-n", "frozen", "-c", "3") as frozen:
+        wait_until(lambda: all(task.state == "STARTED" for task in asked))
+        (reporting,) = (e.pid for e in ledger.read(book) if e.task_id == counting.id)
+        tree = frozen.tree()
+        _signal(tree, signal.SIGSTOP)
+        stopped, held = time.monotonic(), load.claims_of([row_of(frozen)])
+        assert len(held) == 3
+        with worker("-n", "second", "-c", "3"):
+            wait_until(load.is_done, timeout=RECOVERY_BOUND + 15)
+            assert {task.worker for task in asked} == {"second"}
+            time.sleep(max(0.0, stopped + 15 - time.monotonic()))
+            before = _all_rows()
+            _signal(tree, signal.SIGCONT)
+            woken = time.monotonic()
+            wait_until(
+                lambda: "was lost" in frozen.output and not _lives(reporting),
+                timeout=10,
+                interval=0.02,
+            )
+            figures["stopped after s"] = round(time.monotonic() - woken, 1)
+            wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
+            for tried in (f"[{ending.id}] succeeded", f"[{stumbling.id}] retry"):
+                assert tried in frozen.output, "else there was nothing to refuse"
+            assert _all_rows() == before
+    assert figures["stopped after s"] <= 2 + SLACK
+    invariants.check([task.id for task in asked], book)
+
+
+def _signal(processes: Iterable[psutil.Process], signum: int) -> None:
+    for process in processes:
+        process.send_signal(signum)
+
+
+def _lives(pid: int) -> bool:
+    return psutil.pid_exists(pid) and lives(psutil.Process(pid))
+
+
+def _all_rows() -> list[Any]:
+    """All that an attempt can change."""
+    return [
+        list(TrackedTask.objects.order_by("pk").values()),
+        list(StateChange.objects.in_order().values()),
+        list(Progress.objects.order_by("pk").values()),
+    ]
 
 
 @pytest.mark.case(9)

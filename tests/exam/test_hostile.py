@@ -21,7 +21,6 @@ from tests.exam.report import Figures
 from tests.live.test_main_job import story
 from tests.workers import WorkerProcess, lives, wait_until, worker
 
-
 #: All that moves a terminal's cursor, but for the line's end and the tabulator; read as bytes, because text
 #: would turn CR into LF.
 CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
@@ -103,7 +102,7 @@ LIMIT = 1.0
 def test_a_sleep_in_c_is_killed_at_its_limit(book: Path, figures: Figures) -> None:
     asleep, neighbour = hostile.sleeps_in_c.delay(60), tasks.noted.delay(1, seconds=3)
     with worker("-c", "2"):
-        began = wait_until(lambda: _began(book, asleep), interval=0.01)
+        (began,) = wait_until(lambda: _entries(book, asleep), interval=0.01)
         told, body = time.monotonic(), psutil.Process(began.pid)
         wait_until(lambda: not lives(body), timeout=10, interval=0.01)
         dead_after = time.monotonic() - told
@@ -118,8 +117,8 @@ def test_a_sleep_in_c_is_killed_at_its_limit(book: Path, figures: Figures) -> No
     invariants.check([asleep.id, neighbour.id], book)
 
 
-def _began(book: Path, task: AsyncResult) -> ledger.Entry | None:
-    return next((entry for entry in ledger.read(book) if entry.task_id == task.id), None)
+def _entries(book: Path, task: AsyncResult) -> list[ledger.Entry]:
+    return [entry for entry in ledger.read(book) if entry.task_id == task.id]
 
 
 LEFT = [

@@ -22,6 +22,9 @@ from tests.exam.report import Figures
 from tests.live.test_main_job import story
 from tests.workers import WorkerProcess, lives, wait_until, worker
 
+#: What is granted to a busy machine beyond a bound, in seconds.
+SLACK = 1.0
+
 
 def _until_it_ends(running: WorkerProcess, timeout: float) -> float:
     """Seconds until the worker has ended with code 0, with nothing left of it and of its claims."""
@@ -64,13 +67,19 @@ def test_at_the_grace_a_long_task_is_given_back_and_starts_elsewhere(
     with worker("-P", pool, "-c", "1", tasktrack={"GRACE": 2}) as stopping:
         wait_until(lambda: endless.state == "STARTED")
         with worker("-n", "next", "-c", "1", tasktrack={"GRACE": 0}):
+            asked = time.monotonic()
             stopping.terminate()
-            assert stopping.wait(6) == 0
-            stopped = time.monotonic()
-            wait_until(lambda: len(ledger.read(book)) == 2, timeout=4)
-            figures[f"restarted after, s ({pool})"] = round(time.monotonic() - stopped, 1)
-    assert story(endless)[:3] == ["PENDING", "STARTED", "PENDING"]
-    assert [row.attempt for row in endless.history()[1:4]] == [1, 0, 1]
+            assert stopping.wait(10) == 0
+            stopped = time.monotonic() - asked
+            wait_until(lambda: len(endless.history()) >= 4, timeout=10)
+    began, returned, again = endless.history()[1:4]
+    assert story(endless)[:4] == ["PENDING", "STARTED", "PENDING", "STARTED"]
+    assert [row.attempt for row in (began, returned, again)] == [1, 0, 1]
+    restarted = (again.at - returned.at).total_seconds()
+    figures[f"stopped after, s, of 2 ({pool})"] = round(stopped, 1)
+    figures[f"restarted after, s ({pool})"] = round(restarted, 2)
+    assert 2 <= stopped <= 2 + SLACK, "at the grace"
+    assert restarted <= 2
     invariants.check([endless.id], book)
 
 
@@ -85,7 +94,9 @@ def test_the_second_sigterm_releases_everything_at_once(
         stopping.terminate()
         time.sleep(1.2)
         stopping.terminate()
-        figures[f"stopped after, s ({pool})"] = round(_until_it_ends(stopping, 4), 1)
+        stopped = _until_it_ends(stopping, 10)
+    figures[f"stopped after, s ({pool})"] = round(stopped, 1)
+    assert stopped <= 1 + SLACK
     assert {result.state for result in endless} == {"PENDING"}
     assert set(TrackedTask.objects.values_list("attempt", flat=True)) == {0}
     invariants.check([result.id for result in endless], book)

@@ -13,7 +13,7 @@ import pytest
 from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.models import TrackedTask
 from tests import invariants, ledger
-from tests.app import hostile, tasks
+from tests.app import hostile
 from tests.exam.report import Figures
 from tests.workers import wait_until, worker
 
@@ -23,28 +23,36 @@ GRACE = 0.5
 
 @pytest.mark.case(36)
 @pytest.mark.long
-def test_a_thousand_terminations_spare_every_sibling(book: Path, figures: Figures) -> None:
-    """Half of them ignore SIGTERM, and so does what they have started: they meet SIGKILL."""
+def test_a_thousand_terminations_spare_every_sibling(
+    book: Path, tmp_path: Path, figures: Figures
+) -> None:
+    """Half of them ignore SIGTERM, and so does what they have started: they meet SIGKILL.
+
+    Two siblings in each batch have begun before the first signal, and end after the last death.
+    """
     victims: list[AsyncResult] = []
     siblings: list[AsyncResult] = []
     slowest = 0.0
     with worker("-c", str(AT_ONCE + 2), tasktrack={"TERMINATE_GRACE": GRACE}) as running:
         for number in range(REPEATS // AT_ONCE):
+            gate = tmp_path / f"gate {number}"
             calls: list[Any] = [((stubborn,), {}) for stubborn in (False, True)] * (AT_ONCE // 2)
-            beside = enqueue_many(tasks.noted, [((n, 0.5), {}) for n in range(2)])
+            beside = enqueue_many(hostile.waits_for, [((str(gate),), {})] * 2)
             asked = enqueue_many(hostile.starts_another, calls)
             wait_until(partial(_have_started, book, (number + 1) * AT_ONCE), timeout=30)
+            wait_until(partial(_are, beside, "STARTED"), timeout=30)
             began = time.monotonic()
             for result in asked:
                 result.revoke(terminate=True)
-            wait_until(partial(_are_final, asked), timeout=30, interval=0.02)
+            wait_until(partial(_are, asked, "REVOKED"), timeout=30, interval=0.02)
             slowest = max(slowest, time.monotonic() - began)
+            assert _are(beside, "STARTED"), "they were there, and still are"
+            gate.touch()
+            wait_until(partial(_are, beside, "SUCCESS"), timeout=30)
             victims += asked
             siblings += beside
-        wait_until(lambda: not TrackedTask.objects.unfinished().exists(), timeout=30)
         assert running.process.poll() is None
-    started = [e.note for e in ledger.read(book) if e.event == "grandchild"]
-    survivors = [pid for pid in started if _sleeps(pid)]
+    survivors = [pid for pid in _grandchildren(book) if _sleeps(pid)]
     ended = TrackedTask.objects.filter(pk__in=[r.id for r in siblings], state="SUCCESS", attempt=1)
     figures |= {
         "terminated": len(victims),
@@ -54,18 +62,51 @@ def test_a_thousand_terminations_spare_every_sibling(book: Path, figures: Figure
     }
     assert not survivors
     assert ended.count() == len(siblings)
-    terminated = TrackedTask.objects.filter(pk__in=[r.id for r in victims])
-    assert set(terminated.values_list("state", flat=True)) == {"REVOKED"}
     assert slowest < GRACE + 4
     invariants.check([r.id for r in (*victims, *siblings)], book)
+
+
+@pytest.mark.case(36)
+def test_a_termination_takes_the_grace_and_a_second_at_the_most(
+    book: Path, figures: Figures
+) -> None:
+    """Until the task is REVOKED, and its process and what that has started are gone."""
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    sent: list[str] = []
+    with worker("-c", "1", tasktrack={"TERMINATE_GRACE": GRACE}):
+        for stubborn in (False, True) * 3:
+            task = hostile.starts_another.delay(stubborn)
+            sent.append(task.id)
+            wait_until(partial(_have_started, book, len(sent)), interval=0.02)
+            last = ledger.read(book)[-1]
+            began = time.monotonic()
+            task.revoke(terminate=True)
+            wait_until(partial(_is_over, task, last), timeout=10, interval=0.02)
+            seconds[stubborn].append(time.monotonic() - began)
+    figures["one that obeys, s"] = round(max(seconds[False]), 2)
+    figures["one that ignores SIGTERM, s"] = round(max(seconds[True]), 2)
+    assert min(seconds[True]) >= GRACE, "else nobody waited for it"
+    assert max(seconds[True]) <= GRACE + 1
+    assert max(seconds[False]) <= 1
+    invariants.check(sent, book)
+
+
+def _is_over(task: AsyncResult, started: ledger.Entry) -> bool:
+    gone = not psutil.pid_exists(started.pid) and not _sleeps(started.note)
+    return gone and task.state == "REVOKED"
+
+
+def _grandchildren(book: Path) -> list[int]:
+    return [entry.note for entry in ledger.read(book) if entry.event == "grandchild"]
 
 
 def _have_started(book: Path, count: int) -> bool:
     return book.exists() and book.read_text().count('"grandchild"') >= count
 
 
-def _are_final(results: list[AsyncResult]) -> bool:
-    return all(result.ready() for result in results)
+def _are(results: list[AsyncResult], state: str) -> bool:
+    rows = TrackedTask.objects.filter(pk__in=[result.id for result in results], state=state)
+    return rows.count() == len(results)
 
 
 def _sleeps(pid: int) -> bool:
