@@ -294,7 +294,7 @@ def test_after_a_rerun_no_late_write_of_the_same_attempt_number_is_taken(begun: 
     (stale,) = transitions.claim(the_vendor(), make_worker().pk, [], [NAME], 1)
     begin(stale, ago=0.0)
     assert end(stale, failed(ValueError("no")))
-    assert transitions.rerun([task_id])[task_id] is Answer.QUEUED
+    assert transitions.rerun([task_id], actor="user:boss")[task_id] is Answer.QUEUED
     (claim,) = transitions.claim(the_vendor(), stale.worker_id, [], [NAME], 1)
     assert (claim.attempt, claim.worker_id) == (stale.attempt, stale.worker_id)
     if begun:

@@ -115,7 +115,7 @@ def test_a_key_that_another_task_has_is_not_given_back_by_a_retry(figures: Figur
     first = enqueue_many(tasks.keyed, [((n,), {}) for n in range(500)])
     transitions.revoke([UUID(result.id) for result in first])
     other = tasks.keyed.delay(7)
-    answers = transitions.rerun([UUID(result.id) for result in first])
+    answers = transitions.rerun([UUID(result.id) for result in first], actor="user:boss")
     refused = [task_id for task_id, answer in answers.items() if answer is Answer.REFUSED]
     assert [str(task_id) for task_id in refused] == [first[7].id]
     assert list(answers.values()).count(Answer.QUEUED) == 499
@@ -147,5 +147,5 @@ def test_a_retry_and_an_enqueue_at_once_are_one(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(control, "_keys_taken", look_and_be_late)
     task_id = UUID(first.id)
-    assert transitions.rerun([task_id]) == {task_id: Answer.REFUSED}
+    assert transitions.rerun([task_id], actor="user:boss") == {task_id: Answer.REFUSED}
     invariants.check([first.id, *others])
