@@ -73,6 +73,7 @@ def _check_task(task: TrackedTask, rows: Sequence[StateChange]) -> None:
     _i2_final_is_final(rows, where)
     _i3_leases_rise(task, rows, where)
     _i4_counts_add_up(task, rows, where)
+    _i5_ran_or_was_revoked(task, rows, where)
     times = [row.at for row in rows]
     assert times == sorted(times), f"times run backwards: {where} {times}"
 
@@ -99,6 +100,7 @@ def _i2_final_is_final(rows: Sequence[StateChange], where: str) -> None:
         if before.state in FINAL:
             assert after.state == State.PENDING, f"I2 {where}"
             assert after.lease > before.lease, f"I2 a rerun takes a new lease: {where}"
+            assert after.actor or after.reason, f"I2 a rerun that nobody answers for: {where}"
 
 
 def _i3_leases_rise(task: TrackedTask, rows: Sequence[StateChange], where: str) -> None:
@@ -132,6 +134,15 @@ def _i4_counts_add_up(task: TrackedTask, rows: Sequence[StateChange], where: str
     assert task.crashes <= min(task.losses, config().MAX_CRASHES), f"I4 crashes: {where}"
     if task.max_attempts is not None:
         assert task.attempt - task.losses <= task.max_attempts, f"I4 too many attempts: {where}"
+    if task.state in (State.STARTED, State.SUCCESS):  # Celery's: what came before this attempt
+        asked = [row for row in since_rerun if row.state == State.RETRY]
+        retries = len(asked) - losses
+        assert task.retries == task.attempt - 1 - task.losses == retries, f"I4 retries: {where}"
+
+
+def _i5_ran_or_was_revoked(task: TrackedTask, rows: Sequence[StateChange], where: str) -> None:
+    if task.state in FINAL and task.state != State.REVOKED:
+        assert _starts(_since_rerun(rows)), f"I5 ended, and never started: {where}"
 
 
 def _since_rerun(rows: Sequence[StateChange]) -> Sequence[StateChange]:
@@ -180,6 +191,27 @@ def _check_keys(tasks: Iterable[TrackedTask]) -> None:
 def _check_progress() -> None:
     ahead = Progress.objects.filter(lease__gt=F("task__lease")).count()
     assert not ahead, "I9 progress under a lease that was never given"
+
+
+class ProgressWatch:
+    """I9 as it happens, for loads whose tasks report rising numbers: each look must find no less.
+
+    A row keeps its newest report alone, so that a late one which has replaced it leaves no other trace.
+    """
+
+    def __init__(self) -> None:
+        self.rises = 0
+        self._seen: dict[object, tuple[int, float]] = {}
+
+    def look(self) -> None:
+        """Compare with what was there before."""
+        for task_id, lease, current in Progress.objects.values_list("pk", "lease", "current"):
+            before, now = self._seen.get(task_id, (0, 0.0)), (lease, current or 0.0)
+            assert now >= before, (
+                f"I9 progress of {task_id} fell: {before} to {now} (lease, current)"
+            )
+            self.rises += now > before
+            self._seen[task_id] = now
 
 
 def _check_goals() -> None:

@@ -22,6 +22,7 @@ _KINDS = {
     "counting": 10,
     "stumbling": 12,
     "scheduled": 8,
+    "keyed": 8,
     "failing": 4,
     "of a goal": 8,
     "achieving": 4,
@@ -48,6 +49,7 @@ class Mixed:
         self._given_up: set[str] = set()
         self.answers: Counter[str] = Counter()
         self.purged = 0
+        self._watch = invariants.ProgressWatch()
 
     # What goes on
 
@@ -56,6 +58,7 @@ class Mixed:
         kinds = self._chance.choices(list(_KINDS), list(_KINDS.values()), k=count)
         for kind in kinds:
             self._put(kind)
+        self._watch.look()
 
     def _put(self, kind: str) -> None:
         chance, number = self._chance, len(self._acknowledged)
@@ -73,6 +76,9 @@ class Mixed:
             case "scheduled":
                 countdown = chance.uniform(0.1, 3.0)
                 self._has(tasks.noted.apply_async((number,), countdown=countdown))
+            case "keyed":  # answered with the task that has the key, where one has
+                wanted = f"{self._prefix} {chance.randrange(4)}"
+                self._has(tasks.noted.apply_async((number, 0.2), unique_key=wanted))
             case "failing":
                 self._has(tasks.fails.delay(), sure=False)
             case "of a goal":
@@ -123,10 +129,11 @@ class Mixed:
     def acknowledged(self) -> list[str]:
         """Those of the goals too: all that the workers have enqueued."""
         served = GoalAttempt.objects.values_list("task_id", flat=True)
-        return [*self._acknowledged, *map(str, served)]
+        return list(dict.fromkeys([*self._acknowledged, *map(str, served)]))
 
     def is_done(self) -> bool:
         """Whether every task has ended and every goal is settled."""
+        self._watch.look()
         return load.is_done() and not Goal.objects.filter(state__in=Goal.UNMET).exists()
 
     def lost(self) -> list[str]:
@@ -134,6 +141,11 @@ class Mixed:
         self._note_given_up()
         ended = {entry.task_id for entry in ledger.read(self._book) if entry.event == "ended"}
         return sorted(self._sure - self._touched - self._given_up - ended)
+
+    @property
+    def rises(self) -> int:
+        """How often progress was seen to rise; it was never seen to fall."""
+        return self._watch.rises
 
     def ran_again(self) -> dict[str, int]:
         """Bodies that began again though nobody asked for it: task → how often more."""

@@ -50,6 +50,7 @@ def _run(seed: int, rate: float, rounds: int, book: Path, figures: Figures) -> N
     figures["seed"] = seed
     figures["faults"] = sum(injected.values())
     figures["tasks"] = len(mixed.acknowledged)
+    figures["progress seen to rise"] = mixed.rises
     figures["runs beyond one"] = sum(again.values())
     assert injected.total() > 5, "else it proves nothing"
     if not any(map(_was_lost, crew)):

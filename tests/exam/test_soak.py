@@ -172,6 +172,7 @@ def test_random_faults_lose_nothing(settings: LazySettings, book: Path, figures:
         "seed": SEED,
         "seconds": LENGTH,
         "tasks": len(mixed.acknowledged),
+        "progress seen to rise": mixed.rises,
         "faults": befell.total(),
         "workers started": crew.starts,
         "purged": mixed.purged,
