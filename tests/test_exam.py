@@ -73,6 +73,12 @@ def test_neither_a_result_nor_a_reason_is_told() -> None:
 
 
 @pytest.mark.usefixtures("_two_cases")
+def test_a_part_of_the_exam_tells_of_what_ran() -> None:
+    told = tables.table({("2", "sqlite"): [entry("a")]}, mariadb=False, whole=False)
+    assert [line.split(" | ")[0] for line in told.splitlines()[2:]] == ["| 2"]
+
+
+@pytest.mark.usefixtures("_two_cases")
 def test_reasons_cannot_break_the_table() -> None:
     skipped = entry("a", "skipped", reason="a|b\nc")
     assert row({("1", "sqlite"): [skipped]})[2] == "not run: a\\|b c"

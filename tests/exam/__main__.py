@@ -41,7 +41,7 @@ def main(options: list[str]) -> int:
         results, servers = read(record)
     mariadb = bool(os.environ.get(MYSQL))
     head = publishing.head(revision, servers, (time.monotonic() - began) / 60, at_once)
-    text = f"{head}\n{table(results, mariadb=mariadb)}"
+    text = f"{head}\n{table(results, mariadb=mariadb, whole=not options)}"
     print(f"\n{text}")
     if publish:
         publishing.publish("exam", text)
