@@ -5,9 +5,10 @@ Bulk is the primitive: every verb takes many of these, and one is a list of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from .outcomes import Claim, Error, Outcome
@@ -133,11 +134,22 @@ class Written:
         applied: ids of the rows that were changed.
         busy: ids of rows that someone held; ask again.
         stale: ids whose fence did not hold; nothing was changed, and nothing will be.
+        refused: ids of rows that the database refuses to write, with what it said.
     """
 
     applied: frozenset[UUID] = frozenset()
     busy: frozenset[UUID] = frozenset()
     stale: frozenset[UUID] = frozenset()
+    refused: Mapping[UUID, str] = field(default_factory=dict)
+
+    def __or__(self, other: Written) -> Written:
+        """What became of both."""
+        return Written(
+            self.applied | other.applied,
+            self.busy | other.busy,
+            self.stale | other.stale,
+            {**self.refused, **other.refused},
+        )
 
     def of(self, changes: Iterable[Change]) -> list[Change]:
         """Those of ``changes`` that were applied."""
@@ -172,7 +184,8 @@ class Held:
 class RevokeRequest:
     """Somebody's wish that a claimed task ends, as its worker reads it.
 
-    ``ran_under`` is the lease that the task had before anybody wished it to be killed.
+    ``ran_under`` is the lease that the task had before anybody wished it to be killed; ``started`` tells
+    whether its beginning is in the table.
     """
 
     task_id: UUID
@@ -182,3 +195,15 @@ class RevokeRequest:
     actor: str = ""
     reason: str = ""
     ran_under: int | None = None
+    started: bool = field(default=False, compare=False)  # with or without, it is the same wish
+
+    @classmethod
+    def of_row(
+        cls, task_id: UUID, lease: int, goal_id: int | None, wish: Mapping[str, Any] | None
+    ) -> RevokeRequest:
+        """As the row tells it. What only newer code has put into the wish is for newer code."""
+        known = {key: value for key, value in (wish or {}).items() if key in _OF_WISHES}
+        return cls(task_id, lease, goal_id, **known)
+
+
+_OF_WISHES = frozenset({"signal", "actor", "reason", "ran_under"})

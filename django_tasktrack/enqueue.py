@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 
 from . import checked, transitions
 from .changes import NewTask
@@ -18,7 +18,7 @@ from .exceptions import DuplicateTaskId, InvalidTask
 from .ids import new_id, required_id
 from .payloads import encode
 from .registry import Definition
-from .vendors import task_database
+from .vendors import task_database, vendor_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,12 @@ def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> dict[UUID, UUI
     Raises:
         DuplicateTaskId: one does. The caller's transaction stays usable. After a commit of the business
             data it comes from there, when that can no longer be taken back.
+        TransactionManagementError: the business data's transaction is one without autocommit, whose commit
+            cannot be followed.
     """
     using, business = task_database(), config().BUSINESS_DATABASE
     write = partial(_insert, tasks, own_ids=own_ids, using=using)
-    if connections[business].in_atomic_block and not connections[using].in_atomic_block:
+    if vendor_for(business).in_transaction and not vendor_for(using).in_transaction:
         transaction.on_commit(write, using=business)
         return {}
     return write()
@@ -129,8 +131,8 @@ def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> dict[UUID
     if not own_ids:
         return transitions.enqueue(tasks, using=using)
     try:
-        with transaction.atomic(using=using):  # a savepoint, because the insert may fail
-            return transitions.enqueue(tasks, using=using)
+        # Inside a transaction it gets a savepoint, because the insert may fail.
+        return transitions.whole(vendor_for(using), lambda: transitions.enqueue(tasks, using=using))
     except IntegrityError:
         raise DuplicateTaskId(
             f"A task with id {tasks[0].task_id} exists.",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
-from . import checked, context, goal_writes, pursuit
+from . import checked, context, goal_writes, pursuit, transitions
 from .changes import NewTask
 from .conf import config
 from .declaration import Task, definition_of
@@ -134,11 +134,14 @@ class PursuedGoal:
         """
         shown = None if evidence is None else decode(encode(evidence, "evidence"))
         vendor = vendor_for(task_database())
-        with transaction.atomic(using=vendor.using):
+
+        def settle() -> tuple[Goal, bool]:
             goal = _lock(vendor, self.row.pk)  # before the task: goal_writes.lock
             _check_lease(vendor)
-            changed = goal_writes.settle(vendor, goal, State.ACHIEVED, vendor.now(), evidence=shown)
-        self.row = goal
+            now = vendor.now()
+            return goal, goal_writes.settle(vendor, goal, State.ACHIEVED, now, evidence=shown)
+
+        self.row, changed = transitions.whole(vendor, settle)
         return changed
 
     def abandon(self, reason: str = "") -> bool:
@@ -148,12 +151,14 @@ class PursuedGoal:
             Whether it was still unmet.
         """
         vendor = vendor_for(task_database())
-        with transaction.atomic(using=vendor.using):
+
+        def settle() -> tuple[Goal, bool]:
             goal = _lock(vendor, self.row.pk)
-            changed = goal.is_unmet and goal_writes.settle(
+            return goal, goal.is_unmet and goal_writes.settle(
                 vendor, goal, State.ABANDONED, vendor.now(), reason=printable(reason)
             )
-        self.row = goal
+
+        self.row, changed = transitions.whole(vendor, settle)
         return changed
 
 
@@ -220,7 +225,8 @@ def pursue(
         "achieve_on_success": achieve_on_success,
         "max_attempts": _budget(max_attempts),
     }
-    with transaction.atomic(using=vendor.using):
+
+    def want() -> Goal:
         now = vendor.now()
         wanted["deadline"] = _deadline(deadline, now)
         goal, begins = _get_or_create(vendor, kind, named, wanted, now)
@@ -230,7 +236,9 @@ def pursue(
         if begins:
             _check_future(goal, now)
             pursuit.begin(vendor, goal, now)
-    return PursuedGoal(goal)
+        return goal
+
+    return PursuedGoal(transitions.whole(vendor, want))
 
 
 def _of_task(new: NewTask) -> dict[str, Any]:

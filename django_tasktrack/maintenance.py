@@ -6,8 +6,10 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from . import pursuit, transitions
+from .changes import Written
 from .models import Worker
 from .vendors import Vendor, errors
 
@@ -15,6 +17,9 @@ logger = logging.getLogger("django_tasktrack.worker")
 
 #: Goals whose task vanished are looked for in every so manieth round.
 _ORPHANS_EVERY = 30
+
+#: Seconds until it is said again that a step has failed.
+_TELL_EVERY = 60.0
 
 
 class Maintenance:
@@ -42,6 +47,8 @@ class Maintenance:
         self._queues = queues
         self._known = frozenset(known)
         self._complained: set[str] = set()
+        self._refused: set[UUID] = set()
+        self._told_until: dict[str, float] = {}
         self._round = 0
         self.due_at = 0.0
 
@@ -53,22 +60,35 @@ class Maintenance:
         for step in (self._rescue, self._expire, self._hold_unknown, self._unhold, self._pursue):
             try:
                 step()
-            except errors.TROUBLE:
-                raise  # the database: the next round does it
-            except Exception:  # one task or goal that is odd must not end the worker
-                logger.exception("A part of the upkeep has failed: %s.", step.__name__.strip("_"))
+            except Exception as error:  # one task or goal that is odd must not end the worker
+                if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):
+                    raise  # the database: the next round does it
+                self._tell_failure(step.__name__.strip("_"), now)
         self._round += 1
         # Far from the database a round takes long, and tasks wait meanwhile.
         ended = time.monotonic()
         self.due_at = max(self.due_at, ended + 2 * (ended - now))
 
+    def _tell_failure(self, step: str, now: float) -> None:
+        """Say which step the current exception has broken off, and not again at once."""
+        if now >= self._told_until.get(step, now):
+            self._told_until[step] = now + _TELL_EVERY
+            logger.exception("A part of the upkeep has failed: %s.", step)
+
+    def _tell_refused(self, written: Written) -> None:
+        for task_id, why in written.refused.items():
+            if task_id not in self._refused:
+                logger.error("Task %s cannot be written, and stays as it is: %s", task_id, why)
+        self._refused |= written.refused.keys()
+
     def _rescue(self) -> None:
         rescued = transitions.rescue(self._vendor, self._lease)
         if rescued.applied:
             logger.warning("Rescued tasks of lost workers: %d.", len(rescued.applied))
+        self._tell_refused(rescued)
 
     def _expire(self) -> None:
-        transitions.expire(self._vendor)
+        self._tell_refused(transitions.expire(self._vendor))
 
     def _unhold(self) -> None:
         transitions.unhold(self._vendor, self._known)

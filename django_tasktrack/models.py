@@ -65,6 +65,11 @@ class PartialUnique(models.UniqueConstraint):
     Only for conditions that leave out NULL, which is never a duplicate anyway.
     """
 
+    def constraint_sql(
+        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
+    ) -> str:
+        return self._made_for(schema_editor).constraint_sql(model, schema_editor)
+
     def create_sql(
         self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
     ) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
-
+from . import transitions
 from .conf import config
 from .models import Progress, PurgeHorizon, StateChange, TrackedTask
 from .states import FINAL, Stage, State
@@ -69,13 +68,15 @@ def _purge_state(vendor: Vendor, state: State, before: datetime, dry_run: bool) 
 
 def _batches(vendor: Vendor, old) -> Iterator[int]:  # type: ignore[no-untyped-def]
     """Delete batch by batch, so that no transaction is long; yields how many each time."""
-    while True:
-        with transaction.atomic(using=vendor.using):
-            ids = list(vendor.locked(old, wait=False).values_list("pk", flat=True)[:BATCH])
-            if not ids:
-                return
+
+    def delete_some() -> int:
+        ids = list(vendor.locked(old, wait=False).values_list("pk", flat=True)[:BATCH])
+        if ids:
             _delete(vendor, ids)
-        yield len(ids)
+        return len(ids)
+
+    while deleted := transitions.whole(vendor, delete_some):
+        yield deleted
 
 
 def _delete(vendor: Vendor, ids: Sequence[UUID]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_tasktrack import enqueue_many
@@ -357,3 +358,32 @@ def test_many_calls_take_few_statements(django_assert_max_num_queries: Any) -> N
     with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 100):
         enqueue_many(echo, [((number,), {}) for number in range(2000)])
     assert TrackedTask.objects.count() == 2000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_alone_it_is_one_statement_where_the_database_has_one_for_it() -> None:
+    """No BEGIN and no COMMIT: on PostgreSQL they would treble its round trips."""
+    if connection.vendor != "postgresql":
+        pytest.skip("the portable vendor takes a transaction")
+    with CaptureQueriesContext(connection) as queries:
+        echo.delay()
+    said = [query["sql"].split()[0] for query in queries]
+    assert said == ["WITH", "SELECT"], "the rows, and the notification"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("options", [{}, {"task_id": uuid.uuid4()}, {"unique_key": "a"}])
+def test_it_joins_a_transaction_without_autocommit(options: dict[str, Any]) -> None:
+    if options and connection.vendor == "sqlite":
+        pytest.skip("SQLite without autocommit: the end of a savepoint commits")
+    transaction.set_autocommit(False)
+    try:
+        assert echo.apply_async(**options).state == "PENDING"
+        transaction.rollback()
+        assert nothing_was_written()
+        kept = echo.apply_async(**options)
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert kept.state == "PENDING"

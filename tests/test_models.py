@@ -7,11 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Q
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from django_tasktrack.exceptions import TasktrackError
-from django_tasktrack.models import Goal, Progress, StateChange, TrackedTask, Worker
+from django_tasktrack.models import (
+    Goal,
+    PartialUnique,
+    Progress,
+    StateChange,
+    TrackedTask,
+    Worker,
+)
 from django_tasktrack.states import State
 
 from .app.models import Entry
@@ -127,6 +136,40 @@ def test_worker_is_alive_until_it_stops_or_is_found_lost() -> None:
         word: word for word in workers
     }
     assert list(Worker.objects.alive()) == [workers["alive"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_constraint_is_there_on_a_table_that_is_made_whole() -> None:
+    """As by migrate --run-syncdb, or by a squashed migration."""
+    with isolate_apps("tests.app"):
+
+        class Whole(models.Model):
+            active_key = models.CharField(max_length=50, null=True)
+
+            class Meta:
+                app_label = "testapp"
+                db_table = "tasktrack_whole"
+                constraints = [
+                    PartialUnique(
+                        fields=["active_key"],
+                        condition=Q(active_key__isnull=False),
+                        name="tasktrack_whole_key",
+                    )
+                ]
+
+            def __str__(self) -> str:
+                return str(self.active_key)
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Whole)
+    try:
+        for key in ("a", "b", None, None):
+            Whole._default_manager.create(active_key=key)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Whole._default_manager.create(active_key="a")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Whole)
 
 
 def test_goals_are_found_by_their_subject() -> None:

@@ -94,6 +94,18 @@ class TestWhoseTransaction:
             block.__exit__(None, None, None)
         assert nothing_was_written()
 
+    def test_a_transaction_without_autocommit_has_no_commit_to_follow(self) -> None:
+        echo.delay()
+        transaction.set_autocommit(False)
+        try:
+            Entry.objects.create(text="gone")
+            with pytest.raises(transaction.TransactionManagementError):
+                echo.delay()
+        finally:
+            transaction.rollback()
+            transaction.set_autocommit(True)
+        assert TrackedTask.objects.count() == 1
+
     def test_what_is_wrong_with_the_call_is_said_at_the_call(self) -> None:
         with transaction.atomic():
             with pytest.raises(TypeError, match="missing a required argument"):

@@ -94,6 +94,21 @@ def test_retry_by_a_person_is_refused_while_another_task_has_the_key() -> None:
     invariants.check()
 
 
+def test_retry_by_a_person_asks_no_ended_task_for_the_key() -> None:
+    """Not even itself: a worker of a version before unique keys leaves the key on what has ended."""
+    first = echo.apply_async(unique_key="a")
+    first.revoke()
+    second = echo.apply_async(unique_key="a")
+    second.revoke()
+    TrackedTask.objects.filter(pk=second.id).update(active_key="a")
+    assert again(first) is Answer.QUEUED
+    assert again(second) is Answer.REFUSED
+    first.revoke()
+    TrackedTask.objects.filter(pk=first.id).update(active_key="a")
+    assert again(first) is Answer.QUEUED
+    invariants.check()
+
+
 def test_loser_s_transaction_goes_on_and_may_roll_back() -> None:
     first = echo.apply_async(unique_key="a")
     with transaction.atomic():

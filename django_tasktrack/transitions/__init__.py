@@ -17,6 +17,7 @@ from .attempts import (
     unclaim,
 )
 from .control import SIGNALS, Answer, forget, rerun, revoke, revoke_requests, stopped
+from .door import whole
 from .upkeep import expire, hold_unknown, rescue, unhold
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "stopped",
     "unclaim",
     "unhold",
+    "whole",
 ]

@@ -15,7 +15,7 @@ from ..models import TrackedTask
 from ..outcomes import Claim, Error
 from ..states import WAITING
 from ..vendors import Vendor
-from .door import notify_after_commit, vendor_of, whole, write_following
+from .door import notify_after_commit, tried_again, vendor_of, whole, write_following
 
 
 def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID, UUID]:
@@ -33,7 +33,8 @@ def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID,
         holders = whole(vendor, lambda: _enqueue_unique(vendor, tasks))
     else:
         holders = {}
-        _insert(vendor, tasks)
+        # Alone and outside of a transaction, one task is one statement, where the vendor has one for it.
+        tried_again(vendor, lambda: _insert(vendor, tasks))
     if len(holders) < len(tasks):
         notify_after_commit(vendor, "due")
     return holders

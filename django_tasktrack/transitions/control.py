@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError
@@ -11,7 +13,7 @@ from django.db import IntegrityError
 from .. import goal_writes, states
 from ..changes import Change, RevokeRequest
 from ..models import Goal, TrackedTask, Worker
-from ..states import FINAL, Stage
+from ..states import FINAL, Stage, State
 from ..vendors import Vendor
 from .door import line, locked, notify_after_commit, vendor_of, whole, write_locked
 
@@ -155,13 +157,19 @@ def revoke_requests(vendor: Vendor, worker_id: int) -> list[RevokeRequest]:
         TrackedTask.objects.using(vendor.using)
         .claimed_by(worker_id)
         .filter(revoke_requested_at__isnull=False)
-        .values_list("pk", "lease", "goal_id", "revoke_request")
+        .values_list("pk", "lease", "goal_id", "revoke_request", "state")
     )
-    return [RevokeRequest(pk, lease, goal_id, **(wish or {})) for pk, lease, goal_id, wish in rows]
+    return [
+        replace(RevokeRequest.of_row(pk, lease, goal_id, wish), started=state == State.STARTED)
+        for pk, lease, goal_id, wish, state in rows
+    ]
 
 
 def stopped(request: RevokeRequest, worker_id: int, began: float | None) -> Change:
-    """A revoked claim has ended; ``began`` is None where its body never did."""
+    """A revoked claim has ended; ``began`` is None where its body never did.
+
+    Its attempt was none then, unless its beginning was committed first, and so counts.
+    """
     return Change(
         request.task_id,
         states.REVOKE if began is None else states.STOP,
@@ -171,12 +179,15 @@ def stopped(request: RevokeRequest, worker_id: int, began: float | None) -> Chan
         actor=request.actor,
         began=began,
         began_lease=request.ran_under,
-        attempt=-1 if began is None else 0,
+        attempt=-1 if began is None and not request.started else 0,
         goal_id=request.goal_id,
     )
 
 
 # Run again
+
+#: How often it is looked who has the keys, before the tasks are tried one by one.
+_LOOKS = 3
 
 
 def rerun(
@@ -190,16 +201,27 @@ def rerun(
     """
     vendor, ids = vendor_of(using), list(ids)
     actor, reason = line(actor), line(reason)
-    try:
-        return whole(vendor, lambda: _rerun(vendor, ids, actor, reason))
-    except IntegrityError:
-        # A task with the same key came between the look and the write: now it is seen.
-        return whole(vendor, lambda: _rerun(vendor, ids, actor, reason))
+    for look in range(1, _LOOKS + 1):
+        act = partial(_rerun, vendor, ids, actor, reason, surely=look > 1)
+        try:
+            return whole(vendor, act)
+        except IntegrityError as error:
+            # A task with the same key came between the look and the write.
+            if look == _LOOKS and len(ids) == 1:
+                if "active_key" not in str(error):
+                    raise
+                return {ids[0]: Answer.REFUSED}  # whether this transaction sees the other or not
+    answers: dict[UUID, Answer] = {}
+    for task_id in ids:
+        answers |= rerun([task_id], actor=actor, reason=reason, using=using)
+    return answers
 
 
-def _rerun(vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str) -> dict[UUID, Answer]:
+def _rerun(
+    vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str, *, surely: bool
+) -> dict[UUID, Answer]:
     goals, tasks = locked(vendor, ids)
-    taken = _keys_taken(vendor, tasks)
+    taken = _keys_taken(vendor, tasks, surely=surely)
     answers = _answers(ids, tasks, lambda task: _answer_to_rerun(task, goals, taken))
     again = [task for task in tasks if answers[task.pk] is Answer.QUEUED]
     write_locked(
@@ -228,13 +250,22 @@ def _rerun(vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str) -> dict
     return answers
 
 
-def _keys_taken(vendor: Vendor, tasks: Iterable[TrackedTask]) -> set[str]:
-    """The unique keys of these tasks that unfinished ones have."""
+def _keys_taken(vendor: Vendor, tasks: Iterable[TrackedTask], *, surely: bool) -> set[str]:
+    """The unique keys of these tasks that unfinished ones have.
+
+    Args:
+        vendor: of their database.
+        tasks: those that are to run again.
+        surely: look past this transaction's snapshot, and wait for others that may end with the key.
+    """
     keys = [task.unique_key for task in tasks if task.unique_key]
     if not keys:
         return set()
-    holding = TrackedTask.objects.using(vendor.using).filter(active_key__in=keys)
-    return {key for key in holding.values_list("active_key", flat=True) if key}
+    holding = TrackedTask.objects.using(vendor.using).filter(active_key__in=keys).order_by("pk")
+    rows = (vendor.locked(holding) if surely else holding).values_list("active_key", "stage")
+    if ended := [key for key, stage in rows if stage == Stage.DONE]:
+        vendor.free_ended(ended)
+    return {key for key, stage in rows if key and stage != Stage.DONE}
 
 
 def _answer_to_rerun(task: TrackedTask, goals: goal_writes.Held, taken: set[str]) -> Answer:

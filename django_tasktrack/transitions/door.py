@@ -29,24 +29,34 @@ def vendor_of(using: str | None) -> Vendor:
 
 def notify_after_commit(vendor: Vendor, topic: str) -> None:
     """Wake workers once the rows are there; they poll as well, so a failure is nobody's error."""
+    if vendor.in_transaction and not vendor.connection.in_atomic_block:
+        return  # without autocommit nobody knows when
     transaction.on_commit(lambda: vendor.notify(topic), using=vendor.using, robust=True)
 
 
 def whole(vendor: Vendor, act: Callable[[], _T]) -> _T:
-    """Do it in one transaction; one that the database breaks off, as for a deadlock, is tried again.
+    """Do it in one transaction; one that the database breaks off, as for a deadlock, is tried again."""
 
-    Inside a transaction of the caller's nothing is: all of it is gone, and theirs to try again.
+    def in_one() -> _T:
+        with transaction.atomic(using=vendor.using):
+            return act()
+
+    return tried_again(vendor, in_one)
+
+
+def tried_again(vendor: Vendor, act: Callable[[], _T]) -> _T:
+    """Do what is one statement, or a transaction in itself; again, if the database breaks it off.
+
+    Inside a transaction of the caller's it is not: all of that is gone, and theirs to try again.
     """
     for _ in range(_TRIES - 1):
         try:
-            with transaction.atomic(using=vendor.using):
-                return act()
+            return act()
         except DatabaseError as error:
-            if vendor.connection.in_atomic_block or not errors.passes_by_itself(error):
+            if vendor.in_transaction or not errors.passes_by_itself(error):
                 raise
             time.sleep(random.uniform(0.0, 0.02))  # noqa: S311
-    with transaction.atomic(using=vendor.using):
-        return act()
+    return act()
 
 
 def write_following(vendor: Vendor, changes: Sequence[Change]) -> Written:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -16,10 +18,13 @@ from ..changes import Change, RevokeRequest, Written
 from ..models import TrackedTask, Worker
 from ..querysets import TaskQuerySet
 from ..states import WAITING, Stage, State
-from ..vendors import Vendor
+from ..vendors import Vendor, errors
 from .attempts import lost_attempt
 from .control import stopped
 from .door import write_following
+
+#: So many rows that the database refuses to write are left in one round.
+_REFUSALS = 20
 
 
 def rescue(vendor: Vendor, lease: float, limit: int = 500) -> Written:
@@ -27,7 +32,8 @@ def rescue(vendor: Vendor, lease: float, limit: int = 500) -> Written:
 
     A worker that was silent for ``lease`` seconds, by the database's clock, is marked lost, where no lock
     tells more (``liveness``); claims of lost, stopped and vanished workers are settled: a task with a wish
-    to revoke it is REVOKED, the others run again, until one has taken too many processes along.
+    to revoke it is REVOKED, the others run again, until one has taken too many processes along. One that
+    the database refuses to write is left, and told.
     """
     _mark_lost(vendor, lease)
     alive = Worker.objects.using(vendor.using).alive().filter(pk=OuterRef("worker_id"))
@@ -39,16 +45,51 @@ def rescue(vendor: Vendor, lease: float, limit: int = 500) -> Written:
     )
     if not gone:
         return Written()
-    with transaction.atomic(using=vendor.using):
-        orphans = vendor.locked(claimed.many(gone).order_by("pk"), wait=False)
+    returned = 0
+
+    def rescue_some(ids: Sequence[UUID]) -> Written:
+        nonlocal returned
+        orphans = vendor.locked(claimed.many(ids).order_by("pk"), wait=False)
         tasks = [t for t in orphans.defer("args", "kwargs") if t.worker_id == gone[t.pk]]
         changes = [_rescued(task) for task in tasks if not _returns_unchanged(task)]
         written = write_following(vendor, changes)
         unchanged = [task.pk for task in tasks if _returns_unchanged(task)]
-        claimed.many(unchanged).update(stage=Stage.DUE, worker=None, attempt=F("attempt") - 1)
-    if written.applied:
+        back = claimed.many(unchanged).update(
+            stage=Stage.DUE, worker=None, attempt=F("attempt") - 1
+        )
+        returned += back
+        return written
+
+    written = _in_halves(vendor, list(gone), rescue_some)
+    if written.applied or returned:
         vendor.notify("due")
     return written
+
+
+def _in_halves(
+    vendor: Vendor, ids: Sequence[UUID], write: Callable[[Sequence[UUID]], Written]
+) -> Written:
+    """Write in one transaction; what the database refuses is halved until the culprits stand alone.
+
+    So that one cannot hold up the others. Where many are refused, it is hardly their data: then it raises.
+    """
+    done, waiting = Written(), [ids]
+    while waiting:
+        some = waiting.pop()
+        try:
+            with transaction.atomic(using=vendor.using):
+                written = write(some)
+        except (*errors.TROUBLE, ValueError) as error:
+            if not errors.may_be_the_data_s(error) or len(done.refused) >= _REFUSALS:
+                raise
+            if len(some) == 1:
+                written = Written(refused={some[0]: str(error).strip()})
+            else:  # mixed, so that many culprits do not always come before the same others
+                mixed, middle = random.sample(some, len(some)), len(some) // 2
+                waiting += [mixed[:middle], mixed[middle:]]
+                continue
+        done |= written
+    return done
 
 
 def _mark_lost(vendor: Vendor, lease: float) -> None:
@@ -75,7 +116,7 @@ def _rescued(task: TrackedTask) -> Change:
     seen = task.state == State.STARTED
     now = time.monotonic()
     if task.revoke_requested_at:
-        request = RevokeRequest(task.pk, task.lease, task.goal_id, **(task.revoke_request or {}))
+        request = RevokeRequest.of_row(task.pk, task.lease, task.goal_id, task.revoke_request)
         began = None if _never_began(task) else now
         return replace(stopped(request, task.worker_id or 0, began), began_reason="presumed")
     return lost_attempt(
@@ -92,19 +133,24 @@ def _rescued(task: TrackedTask) -> Change:
 
 
 def expire(vendor: Vendor, limit: int = 500) -> Written:
-    """End waiting tasks whose ``expires`` has passed: REVOKED, reason "expired"."""
+    """End waiting tasks whose ``expires`` has passed: REVOKED, reason "expired".
+
+    One that the database refuses to write is left, and told.
+    """
     waiting = TrackedTask.objects.using(vendor.using).filter(
         stage__lt=Stage.CLAIMED, expires_at__lte=vendor.now()
     )
-    if not waiting.exists():
-        return Written()
-    with transaction.atomic(using=vendor.using):
-        tasks = vendor.locked(waiting.order_by("expires_at"), wait=False)
+    ids = list(waiting.order_by("expires_at").values_list("pk", flat=True)[:limit])
+
+    def expire_some(ids: Sequence[UUID]) -> Written:
+        tasks = vendor.locked(waiting.many(ids).order_by("pk"), wait=False)
         changes = [
             Change(task_id, states.EXPIRE, lease, None, reason="expired", goal_id=goal_id)
-            for task_id, lease, goal_id in tasks.values_list("pk", "lease", "goal_id")[:limit]
+            for task_id, lease, goal_id in tasks.values_list("pk", "lease", "goal_id")
         ]
         return write_following(vendor, changes)
+
+    return _in_halves(vendor, ids, expire_some) if ids else Written()
 
 
 def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:

@@ -66,6 +66,13 @@ class Vendor:
     def connection(self) -> BaseDatabaseWrapper:
         return connections[self.using]
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what is written now waits for a commit of the caller's, by ``atomic`` or by hand."""
+        connection = self.connection
+        by_hand = connection.connection is not None and not connection.autocommit
+        return connection.in_atomic_block or by_hand
+
     def now(self) -> datetime:
         """The database's clock; an embedded database has this machine's."""
         sql = _CLOCKS.get(self.connection.vendor)
@@ -130,6 +137,8 @@ class Vendor:
     def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
         """Insert tasks whose unique key no unfinished task has.
 
+        A key that a finished one has kept is freed: workers of a version before unique keys leave it there.
+
         Args:
             tasks: each with a key.
 
@@ -149,25 +158,38 @@ class Vendor:
         return holders
 
     def _insert_or_find(self, task: NewTask) -> UUID | None:
-        rows = TrackedTask.objects.using(self.using)
-        holding = rows.filter(active_key=task.unique_key).values_list("pk", flat=True)
-        holder = holding.first()
+        if (holder := self._holder(task.unique_key)) is not None:
+            return holder
         for _ in range(UNIQUE_TRIES):
-            if holder is not None:
-                return holder
             try:
                 with transaction.atomic(using=self.using):
                     self.insert([task])
             except IntegrityError:
-                if rows.filter(pk=task.task_id).exists():
+                if self._existing([task.task_id]):
                     raise
-                # A locking read also finds what this transaction's snapshot does not show. It comes second:
-                # two losers that both ask for the lock would deadlock on MariaDB. Neither finds anything
-                # where the task has ended since.
-                holder = holding.first() or self.locked(holding).first()
+                if (holder := self._holder(task.unique_key, surely=True)) is not None:
+                    return holder
             else:
                 return None
         raise key_churns(task)
+
+    def _holder(self, key: str | None, *, surely: bool = False) -> UUID | None:
+        """The unfinished task that has this key; a finished one gives it up."""
+        holding = TrackedTask.objects.using(self.using).filter(active_key=key)
+        rows = holding.values_list("pk", "stage")
+        # A locking read also finds what this transaction's snapshot does not show. It comes second: two
+        # losers that both ask for the lock would deadlock on MariaDB. Neither finds anything where the
+        # task has ended since.
+        found = rows.first() or (self.locked(rows).first() if surely else None)
+        if found and found[1] == Stage.DONE:
+            self.free_ended([key])
+            return None
+        return found[0] if found else None
+
+    def free_ended(self, keys: Iterable[str | None]) -> int:
+        """Take these unique keys away from tasks that have ended; returns from how many."""
+        ended = TrackedTask.objects.using(self.using).filter(stage=Stage.DONE)
+        return ended.filter(active_key__in=list(keys)).update(active_key=None)
 
     # Claim
 

@@ -66,7 +66,9 @@ _INSERT_UNIQUE = _insert(
     winners="asked JOIN inserted USING (id) RETURNING task_id",
 )
 
-_HOLDERS = f"SELECT active_key, id FROM {_TASK} WHERE active_key = ANY (%s)"
+_HOLDERS = f"""
+SELECT active_key, id FROM {_TASK} WHERE active_key = ANY (%s) AND stage IS DISTINCT FROM {Stage.DONE:d}
+"""
 
 # Queues that have due tasks, found by skipping through the index instead of reading it.
 _QUEUES = f"""
@@ -265,6 +267,7 @@ class PostgreSQLVendor(Vendor):
             }
             if not left:
                 return holders
+            self.free_ended(task.unique_key for task in left)
         raise key_churns(left[0])
 
     def claim(

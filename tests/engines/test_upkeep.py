@@ -8,19 +8,27 @@ import time
 from uuid import UUID
 
 import pytest
-from django.db import DataError, connection, connections, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 from django_tasktrack import maintenance, pursuit, transitions
-from django_tasktrack.changes import Change, ProgressWrite
+from django_tasktrack.changes import Change, ProgressWrite, Written
 from django_tasktrack.engines.claiming import Claiming, Plan
 from django_tasktrack.engines.outbox import Outbox
 from django_tasktrack.engines.revoking import Revoking
 from django_tasktrack.engines.settling import Settling
+from django_tasktrack.ids import new_id
 from django_tasktrack.models import Goal, TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, Report, succeeded
 from django_tasktrack.pools.base import Finished, Pool, PoolOptions, Reported
 from django_tasktrack.registration import Registration
-from django_tasktrack.states import State
+from django_tasktrack.states import Stage, State
 from django_tasktrack.vendors import Vendor, vendor_for
 from tests.factories import NAME, make_goal, make_task, make_worker, new_task
 
@@ -137,6 +145,69 @@ def test_a_step_of_the_upkeep_that_fails_leaves_the_others(
     goal.refresh_from_db()
     assert goal.state == Goal.State.ACTIVE
     assert "odd" in caplog.text
+
+
+def test_a_step_whose_data_is_refused_leaves_the_others_and_is_told_once(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: object) -> None:
+        raise IntegrityError("not this row")
+
+    monkeypatch.setattr(transitions, "rescue", refuse)
+    goal = make_goal(state=Goal.State.OPEN, next_attempt_at=vendor.now(), task_options=OPTIONS)
+    upkeep = maintenance.Maintenance(vendor, 0.0, 30.0, [], [NAME])
+    for seconds in (0, 10, 61):
+        upkeep.run(time.monotonic() + seconds)
+    goal.refresh_from_db()
+    assert goal.state == Goal.State.ACTIVE
+    assert caplog.text.count("A part of the upkeep has failed: rescue.") == 2
+
+
+def test_a_database_that_fails_ends_the_round(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def fail(*args: object) -> None:
+        steps.append("rescue")
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(transitions, "rescue", fail)
+    monkeypatch.setattr(transitions, "expire", lambda *_: steps.append("expire"))
+    upkeep = maintenance.Maintenance(vendor, 0.0, 30.0, [], [NAME])
+    with pytest.raises(OperationalError):
+        upkeep.run(time.monotonic())
+    assert steps == ["rescue"]
+
+
+def test_a_task_that_cannot_be_rescued_is_told_once(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    task_id = new_id()
+    refused = Written(refused={task_id: "not this one"})
+    monkeypatch.setattr(transitions, "rescue", lambda *_: refused)
+    upkeep = maintenance.Maintenance(vendor, 0.0, 30.0, [], [NAME])
+    for _ in range(3):
+        upkeep.run(time.monotonic() + 10)
+    told = f"Task {task_id} cannot be written, and stays as it is: not this one"
+    assert caplog.text.count(told) == 1
+
+
+def test_a_rescue_that_only_gives_back_wakes_the_workers_too(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body of a task that must not run twice had certainly not begun: it goes back unchanged."""
+    told: list[str] = []
+    worker = make_worker()
+    claim = claimed(vendor, worker, rerun_if_lost=False)
+    Worker.objects.filter(pk=worker.pk).update(stopped_at=vendor.now())
+    monkeypatch.setattr(type(vendor), "notify", lambda _, topic: told.append(topic))
+    assert transitions.rescue(vendor, 30.0) == Written()
+    row = TrackedTask.objects.get(pk=claim.task_id)
+    assert (row.state, row.stage, row.attempt) == ("PENDING", Stage.DUE, 0)
+    assert told == ["due"]
+    transitions.rescue(vendor, 30.0)
+    assert told == ["due"]
 
 
 OPTIONS = {"queue": "default", "priority": 0, "max_attempts": 1, "owner": ""}

@@ -35,6 +35,7 @@ _ORDERS, _MODEL = "tests/exam/test_interleavings.py", "tests/exam/test_state_mac
 _VERBS, _CRASHES = "tests/test_transitions.py", "tests/exam/test_crash_points.py"
 _CALLS, _IDLE = "tests/exam/test_attempts.py", "tests/exam/test_idle_connections.py"
 _UNIQUE = "tests/test_unique.py"
+_REFUSALS, _STEPS = "tests/exam/test_refusals.py", "tests/engines/test_upkeep.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 
 
@@ -295,8 +296,8 @@ MUTANTS = (
     Mutant(
         "enqueue: after the commit of business data that is elsewhere",
         _ENQUEUE,
-        "if connections[business].in_atomic_block and not connections[using].in_atomic_block:",
-        "if not connections:",
+        "if vendor_for(business).in_transaction and not vendor_for(using).in_transaction:",
+        "if not business:",
         ("tests/test_router.py",),
     ),
     Mutant(
@@ -309,10 +310,11 @@ MUTANTS = (
     Mutant(
         "achieve: one transaction with the body's own writes",
         _GOALS,
-        "        with transaction.atomic(using=vendor.using):\n"
-        "            goal = _lock(vendor, self.row.pk)  # before",
+        "        self.row, changed = transitions.whole(vendor, settle)\n        return changed\n\n"
+        "    def abandon",
+        "        from django.db import transaction\n\n"
         "        with transaction.atomic(using=vendor.using, durable=True):\n"
-        "            goal = _lock(vendor, self.row.pk)  # before",
+        "            self.row, changed = settle()\n        return changed\n\n    def abandon",
         (_CRASHES, "-k", "achieving"),
     ),
     Mutant(
@@ -404,10 +406,113 @@ MUTANTS = (
     Mutant(
         "unique: a key that was taken during a retry",
         _CONTROL,
-        "    except IntegrityError:\n",
-        "    except ZeroDivisionError:\n",
+        "        except IntegrityError as error:\n",
+        "        except ZeroDivisionError as error:\n",
         ("tests/exam/test_unique.py", "-k", "at_once_are_one"),
         _SERVER,
+    ),
+    Mutant(
+        "unique: a retry whose transaction does not see the holder",
+        _CONTROL,
+        "                return {ids[0]: Answer.REFUSED}",
+        "                raise",
+        ("tests/exam/test_unique.py", "-k", "does_not_see and retry"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: the holder that is found in the last try",
+        _BASE,
+        "                if (holder := self._holder(task.unique_key, surely=True)) is not None:\n"
+        "                    return holder\n",
+        "",
+        ("tests/exam/test_unique.py", "-k", "last_try"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: a key that an ended task has kept",
+        _BASE,
+        "            self.free_ended([key])\n",
+        "",
+        (_VENDORS, "-k", "has_kept"),
+    ),
+    Mutant(
+        "unique: a key that an ended task has kept, PostgreSQL",
+        _FAST,
+        "            self.free_ended(task.unique_key for task in left)\n",
+        "",
+        (_VENDORS, "-k", "has_kept and fast"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: a key that an ended task has kept, at a retry",
+        _CONTROL,
+        "        vendor.free_ended(ended)\n",
+        "        pass\n",
+        (_UNIQUE, "-k", "asks_no_ended"),
+    ),
+    Mutant(
+        "enqueue: tried again, where the database breaks it off",
+        _ATTEMPTS,
+        "        tried_again(vendor, lambda: _insert(vendor, tasks))\n",
+        "        _insert(vendor, tasks)\n",
+        (_REFUSALS, "-k", "tried_again_as and delay"),
+        _SERVER,
+    ),
+    Mutant(
+        "enqueue: not tried again in a transaction of the caller's",
+        "django_tasktrack/transitions/door.py",
+        "if vendor.in_transaction or not errors",
+        "if not errors",
+        (_REFUSALS, "-k", "caller_s_transaction"),
+    ),
+    Mutant(
+        "enqueue: a transaction without autocommit",
+        _BASE,
+        "        return connection.in_atomic_block or by_hand\n",
+        "        return connection.in_atomic_block\n",
+        ("tests/test_router.py", "-k", "without_autocommit"),
+    ),
+    Mutant(
+        "rescue, expire: one that cannot be written",
+        _UPKEEP,
+        "            if not errors.may_be_the_data_s(error) or len(done.refused) >= _REFUSALS:\n",
+        "            if error:\n",
+        (_REFUSALS, "-k", "costs_no_other"),
+    ),
+    Mutant(
+        "rescue: none that can be written",
+        _UPKEEP,
+        " or len(done.refused) >= _REFUSALS",
+        "",
+        (_REFUSALS, "-k", "soon_gives_up"),
+    ),
+    Mutant(
+        "rescue: those that go back unchanged are told of",
+        _UPKEEP,
+        "    if written.applied or returned:\n",
+        "    if written.applied:\n",
+        (_STEPS, "-k", "only_gives_back"),
+    ),
+    Mutant(
+        "revoke: a wish of newer code",
+        "django_tasktrack/changes.py",
+        " if key in _OF_WISHES",
+        "",
+        ("tests/exam/test_versions.py", "-k", "holds_up_no_rescue"),
+    ),
+    Mutant(
+        "upkeep: a step whose data is refused",
+        "django_tasktrack/maintenance.py",
+        "if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):",
+        "if isinstance(error, errors.TROUBLE):",
+        (_STEPS, "-k", "data_is_refused"),
+    ),
+    Mutant(
+        "upkeep: a database that fails",
+        "django_tasktrack/maintenance.py",
+        "if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):",
+        "if not error:",
+        (_STEPS, "-k", "that_fails_ends"),
     ),
 )
 

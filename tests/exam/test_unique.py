@@ -6,20 +6,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from django_tasktrack import enqueue_many, transitions
+from django_tasktrack import AsyncResult, enqueue_many, transitions
+from django_tasktrack.changes import NewTask
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.transitions import Answer, control
-from django_tasktrack.vendors import Vendor
+from django_tasktrack.vendors import Vendor, base, errors, task_database
 from tests import databases, invariants, ledger
 from tests.app import tasks
 from tests.exam.report import Figures
@@ -127,8 +129,11 @@ def test_a_key_that_another_task_has_is_not_given_back_by_a_retry(figures: Figur
 @pytest.mark.skipif(
     "not connection.features.has_select_for_update", reason="SQLite: the transaction is the lock"
 )
-def test_a_retry_and_an_enqueue_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other task comes between the look at the keys and the write."""
+@pytest.mark.parametrize("conflicts", [1, 2])
+def test_a_retry_and_an_enqueue_at_once_are_one(
+    conflicts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other task comes between the look at the keys and the write; or it ends, and then another does."""
     first = tasks.keyed.delay(1)
     first.revoke()
     others: list[str] = []
@@ -138,14 +143,118 @@ def test_a_retry_and_an_enqueue_at_once_are_one(monkeypatch: pytest.MonkeyPatch)
         others.append(tasks.keyed.delay(1).id)
         connection.close()
 
-    def look_and_be_late(vendor: Vendor, found: Iterable[TrackedTask]) -> set[str]:
-        taken = look(vendor, found)
-        if not others:
-            with ThreadPoolExecutor(1) as elsewhere:
-                elsewhere.submit(enqueue_another).result()
+    def end_the_other() -> None:
+        AsyncResult(others[-1]).revoke()
+        connection.close()
+
+    def look_and_be_late(
+        vendor: Vendor, found: Iterable[TrackedTask], *, surely: bool = False
+    ) -> set[str]:
+        if 0 < len(others) < conflicts:
+            elsewhere(end_the_other)
+        taken = look(vendor, found, surely=surely)
+        if len(others) < conflicts:
+            elsewhere(enqueue_another)
         return taken
 
     monkeypatch.setattr(control, "_keys_taken", look_and_be_late)
     task_id = UUID(first.id)
     assert transitions.rerun([task_id], actor="user:boss") == {task_id: Answer.REFUSED}
+    assert len(others) == conflicts
     invariants.check([first.id, *others])
+
+
+def elsewhere(act: Callable[[], object]) -> None:
+    """Do it in a thread, whose connections are its own."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(act).result()
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """A transaction that sees the tables as they are now, whatever others commit."""
+    level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":  # before it begins, not in it
+            cursor.execute(level)
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                cursor.execute(level)
+            TrackedTask.objects.count()
+            yield
+
+
+def enqueue_keyed(number: int = 1) -> None:
+    tasks.keyed.delay(number)
+    connection.close()
+
+
+@pytest.mark.case(32)
+@pytest.mark.skipif(
+    "not connection.features.has_select_for_update", reason="SQLite: the transaction is the lock"
+)
+def test_a_retry_is_refused_for_a_key_whose_holder_its_transaction_does_not_see(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[bool] = []
+    look = control._keys_taken
+
+    def noted_look(vendor: Vendor, found: Iterable[TrackedTask], *, surely: bool) -> set[str]:
+        looks.append(surely)
+        return look(vendor, found, surely=surely)
+
+    monkeypatch.setattr(control, "_keys_taken", noted_look)
+    first, free = tasks.keyed.delay(1), tasks.keyed.delay(2)
+    ids = [UUID(result.id) for result in (first, free)]
+    transitions.revoke(ids)
+    with snapshot():
+        elsewhere(enqueue_keyed)
+        assert transitions.rerun(ids, actor="user:boss") == {
+            ids[0]: Answer.REFUSED,
+            ids[1]: Answer.QUEUED,
+        }
+    assert (first.state, free.state) == ("REVOKED", "PENDING")
+    if connection.vendor == "mysql":
+        assert looks == [False, True], "a locking read finds it"
+    invariants.check()
+
+
+@pytest.mark.case(31)
+def test_a_call_whose_transaction_does_not_see_the_holder_is_told_to_begin_anew() -> None:
+    """As with any row that a transaction of PostgreSQL's higher isolation levels meets and cannot see."""
+    if connection.vendor != "postgresql":
+        pytest.skip("MariaDB looks past its snapshot, SQLite has one writer")
+
+    def call() -> AsyncResult:
+        with snapshot():
+            if not TrackedTask.objects.exists():
+                elsewhere(enqueue_keyed)
+            return tasks.keyed.delay(1)
+
+    with pytest.raises(OperationalError) as caught:
+        call()
+    assert errors.passes_by_itself(caught.value)
+    assert call().id == str(TrackedTask.objects.get().pk)
+
+
+@pytest.mark.case(31)
+@pytest.mark.skipif(
+    "not connection.features.has_select_for_update", reason="SQLite: the transaction is the lock"
+)
+def test_the_holder_that_is_found_in_the_last_try_is_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vendor, new = Vendor(task_database()), new_task(unique_key="a")
+    insert = vendor.insert
+
+    def insert_late(wanted: Sequence[NewTask]) -> None:
+        elsewhere(enqueue_a)
+        insert(wanted)
+
+    def enqueue_a() -> None:
+        tasks.noted.apply_async([1], unique_key="a")
+        connection.close()
+
+    monkeypatch.setattr(base, "UNIQUE_TRIES", 1)
+    monkeypatch.setattr(vendor, "insert", insert_late)
+    assert vendor.insert_unique([new]) == {new.task_id: TrackedTask.objects.get().pk}

@@ -12,13 +12,17 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from django_tasktrack import transitions
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.states import Stage
 from tests import databases, invariants
 from tests.app import tasks
 from tests.exam import load, newer
 from tests.exam.report import Figures
+from tests.factories import NAME, make_worker, new_task
+from tests.inline import the_vendor
 from tests.workers import ROOT, WorkerProcess, wait_until, worker
 
 _NEWER = {newer.WANTED: "1"}
@@ -117,3 +121,36 @@ def test_old_and_new_workers_share_the_load_over_a_migration(book: Path, figures
 
 def _errors(one: WorkerProcess) -> list[str]:
     return [line for line in one.output.splitlines() if "ERROR" in line or "CRITICAL" in line]
+
+
+def _wish_of_newer_code(task_id: UUID) -> None:
+    """A wish to end the task, with a word more than this code knows."""
+    rows = TrackedTask.objects.filter(pk=task_id)
+    wish = {"signal": None, "actor": "ann", "reason": "enough", "by_way_of": "newer code"}
+    assert rows.update(revoke_requested_at=timezone.now(), revoke_request=wish) == 1
+
+
+@pytest.mark.case(50)
+def test_a_wish_of_newer_code_is_answered_by_an_old_worker() -> None:
+    with worker("-c", "1") as old:
+        task = tasks.counts.delay(2000)
+        wait_until(lambda: task.state == "STARTED")
+        _wish_of_newer_code(UUID(task.id))
+        wait_until(lambda: task.state == "REVOKED", timeout=10)
+        assert not _errors(old)
+    last = task.history()[-1]
+    assert (last.actor, last.reason) == ("ann", "enough")
+
+
+@pytest.mark.case(50)
+def test_a_wish_of_newer_code_holds_up_no_rescue() -> None:
+    vendor, dead = the_vendor(), make_worker()
+    transitions.enqueue([new_task() for _ in range(3)])
+    claims = transitions.claim(vendor, dead.pk, [], [NAME], 3)
+    _wish_of_newer_code(claims[1].task_id)
+    (request,) = transitions.revoke_requests(vendor, dead.pk)
+    assert (request.actor, request.reason) == ("ann", "enough")
+    type(dead).objects.filter(pk=dead.pk).update(stopped_at=timezone.now())
+    assert len(transitions.rescue(vendor, lease=5.0).applied) == 3
+    states = TrackedTask.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["RETRY", "REVOKED", "RETRY"]

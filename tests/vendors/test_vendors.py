@@ -634,6 +634,21 @@ def test_unique_insert_with_an_id_that_exists_raises(vendor: Vendor) -> None:
         vendor.insert_unique([new_task(task_id=taken, unique_key="a")])
 
 
+def test_key_that_an_ended_task_has_kept_is_free(vendor: Vendor, worker_id: int) -> None:
+    """A worker of a version before unique keys ends a task, and leaves its key where it was."""
+    ended, other = new_task(unique_key="a"), new_task(unique_key="b")
+    vendor.insert_unique([ended, other])
+    (claim,) = [claim for claim in take(vendor, worker_id) if claim.task_id == ended.task_id]
+    vendor.write([change(claim, states.FAIL, began=ago(1.0))])
+    TrackedTask.objects.filter(pk=ended.task_id).update(active_key="a")
+    late, last = new_task(unique_key="a"), new_task(unique_key="b")
+    assert vendor.insert_unique([late, last]) == {last.task_id: other.task_id}
+    assert (row(ended.task_id).active_key, row(late.task_id).active_key) == (None, "a")
+    assert vendor.insert_unique([third := new_task(unique_key="a")]) == {
+        third.task_id: late.task_id
+    }
+
+
 def test_end_frees_the_key_and_a_rerun_takes_it_again(vendor: Vendor, worker_id: int) -> None:
     new = new_task(unique_key="a")
     vendor.insert_unique([new])
