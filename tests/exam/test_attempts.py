@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection
 
-from django_tasktrack import enqueue_many
+from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.exceptions import TaskFailure
 from django_tasktrack.models import StateChange, TrackedTask
 from tests import invariants, ledger
@@ -23,24 +24,39 @@ from tests.workers import worker
 FIRST, LONGEST = 0.25, 1.0
 
 
+#: Tasks of each kind: chance is fair on average only, and the quietest of several says what a pause was
+#: meant to be on a machine that is busy.
+OF_EACH = 12
+
+
 @pytest.mark.case(37)
 def test_what_always_raises_is_tried_five_times_with_backoff(book: Path, figures: Figures) -> None:
-    spread, even = tasks.always_raises.delay(), tasks.always_raises_evenly.delay()
+    spread = [tasks.always_raises.delay() for _ in range(OF_EACH)]
+    even = [tasks.always_raises_evenly.delay() for _ in range(OF_EACH)]
     with worker("-c", "2"):
-        for task in (spread, even):
+        for task in (*spread, *even):
             with pytest.raises(TaskFailure):
                 task.get(timeout=30)
             assert story(task) == ["PENDING", *["STARTED", "RETRY"] * 4, "STARTED", "FAILURE"]
             assert [row.attempt for row in task.history()[1::2]] == [1, 2, 3, 4, 5]
     bounds = [min(LONGEST, FIRST * 2**n) for n in range(4)]
-    for pause, bound in zip(_pauses(even.history()), bounds, strict=True):
-        assert pause >= bound - 0.01, "not before its time"
-        assert pause < bound + 3, "nor long after"
-    for pause, bound in zip(_pauses(spread.history()), bounds, strict=True):
-        assert pause < bound + 3
-    figures["starts"] = len(_starts(book, spread.id))
-    assert figures["starts"] == 5
-    invariants.check([spread.id, even.id], book)
+    evenly, spreading = (_nth_pauses(results) for results in (even, spread))
+    for pauses, bound in zip(evenly, bounds, strict=True):
+        assert min(pauses) >= bound - 0.01, "not before its time"
+        assert min(pauses) < 1.2 * bound + 0.05, "nor long after"
+    longest = [pause for pauses in spreading[2:] for pause in pauses]
+    figures["pauses below 1 s with jitter, on average, s"] = round(statistics.mean(longest), 2)
+    assert min(longest) < 0.5 * LONGEST, "chosen at random below the bound"
+    assert 0.3 < statistics.mean(longest) < 0.8, "evenly between zero and the bound"
+    starts = {len(_starts(book, task.id)) for task in (*spread, *even)}
+    figures["starts"] = ", ".join(map(str, starts))
+    assert starts == {5}
+    invariants.check([task.id for task in (*spread, *even)], book)
+
+
+def _nth_pauses(results: Sequence[AsyncResult]) -> list[tuple[float, ...]]:
+    """The first pauses of all of them, the second ones, ..."""
+    return list(zip(*(_pauses(result.history()) for result in results), strict=True))
 
 
 def _pauses(history: list[StateChange]) -> list[float]:

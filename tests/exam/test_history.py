@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -104,11 +105,13 @@ def test_purge_under_load_deletes_finished_tasks_alone(book: Path, figures: Figu
         goals.pursue("kept", key=str(n), task=tasks.add, args=[n, n], achieve_on_success=True)
         for n in range(20)
     ]
-    with worker("-c", "2"), worker("-c", "2"):
+    with ExitStack() as stack:
+        for number in range(4):
+            stack.enter_context(worker("-n", f"w{number}", "-c", "2"))
         wait_until(lambda: not Goal.objects.exclude(state=Goal.State.ACHIEVED).exists(), timeout=30)
         goals_before = list(Goal.objects.order_by("pk").values())
         attempts_before = list(GoalAttempt.objects.order_by("pk").values())
-        results = load.put(1000, seed=52)
+        results = load.put(2000, seed=52)
         purged = _purge_until(load.is_done)
     left = TrackedTask.objects.count()
     figures |= {"tasks": len(results) + len(kept), "purged meanwhile": purged}
