@@ -15,8 +15,10 @@ def fork() -> int:
     They are held back meanwhile. What a handler raises in a hook of ``fork()`` is dropped by Python, and
     what it raises in the child, before that has taken its own way, would climb into the worker's code.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # Handlers of signals that came before it are called in it, and what one raises climbs from here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         pid = os.fork()
         if pid == 0:
             for signum in ENDING_SIGNALS:

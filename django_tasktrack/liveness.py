@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _TAKEN = b"\x01"
+#: Seconds for which a lock is asked for that another process has.
+_PATIENCE = 1.0
 
 
 def hold(connection: BaseDatabaseWrapper, worker_id: int) -> bool:
@@ -26,6 +29,13 @@ def hold(connection: BaseDatabaseWrapper, worker_id: int) -> bool:
     """
     locks = _locks_of(connection)
     return locks is not None and locks.hold(worker_id)
+
+
+def release(connection: BaseDatabaseWrapper, worker_id: int) -> None:
+    """Take that back, because its row was not committed: SQLite gives its number to the next one."""
+    locks = _locks_of(connection)
+    if locks is not None:
+        locks.release(worker_id)
 
 
 def verdicts(
@@ -51,13 +61,26 @@ class _Locks:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def hold(self, worker_id: int) -> bool:
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, worker_id)
-        except OSError:  # a file system without locks
-            return False
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, worker_id)
+                break
+            except (BlockingIOError, PermissionError):
+                # Of one whose row was rolled back a moment ago, or who looks at this byte just now.
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.005)
+            except OSError:  # a file system without locks
+                return False
         os.pwrite(self._descriptor, _TAKEN, worker_id)
         self._mine.add(worker_id)
         return True
+
+    def release(self, worker_id: int) -> None:
+        if worker_id in self._mine:
+            self._mine.remove(worker_id)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, worker_id)
 
     def lives(self, worker_id: int) -> bool | None:
         """Whether that worker's process lives; None: it has never said so here."""

@@ -66,25 +66,40 @@ class Registration:
 
     def register(self) -> int:
         """Write a new row, and from now on act under its number."""
-        began, now = time.monotonic(), self._vendor.now()
-        with transaction.atomic(using=self._vendor.using):
-            row = Worker.objects.using(self._vendor.using).create(
-                name=self._identity.name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                pool=self._identity.pool,
-                concurrency=self._identity.concurrency,
-                can_terminate=self._identity.can_terminate,
-                queues=list(self._identity.queues),
-                known_tasks=list(self._identity.known_tasks),
-                version=self._identity.version,
-                started_at=now,
-                heartbeat_at=now,
-            )
-            self._locked = liveness.hold(self._vendor.connection, row.pk)
+        began = time.monotonic()
+        row = self._insert()
         self.worker_id, self._last = row.pk, began
         self._heartbeat.follow(row.pk)
         return row.pk
+
+    def _insert(self) -> Worker:
+        """The row, with the lock that says that its worker lives; both or none."""
+        row = None
+        try:
+            with transaction.atomic(using=self._vendor.using):
+                row = self._create()
+                self._locked = liveness.hold(self._vendor.connection, row.pk)
+        except BaseException:
+            if row is not None:  # rolled back, and the next worker gets its number
+                liveness.release(self._vendor.connection, row.pk)
+            raise
+        return row
+
+    def _create(self) -> Worker:
+        now = self._vendor.now()
+        return Worker.objects.using(self._vendor.using).create(
+            name=self._identity.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            pool=self._identity.pool,
+            concurrency=self._identity.concurrency,
+            can_terminate=self._identity.can_terminate,
+            queues=list(self._identity.queues),
+            known_tasks=list(self._identity.known_tasks),
+            version=self._identity.version,
+            started_at=now,
+            heartbeat_at=now,
+        )
 
     def start(self) -> None:
         """Begin to watch."""

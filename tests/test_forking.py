@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable
+
+import pytest
+
+from django_tasktrack import forking
 
 _INTERRUPTED = """
 import os, signal, sys
@@ -36,3 +42,24 @@ def test_a_signal_during_a_fork_reaches_the_parent_and_spares_the_child() -> Non
         timeout=30,
     )
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (7, "the child lives", "")
+
+
+def test_a_handler_that_raises_while_signals_are_blocked_leaves_none_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mask = signal.pthread_sigmask
+
+    def interrupted(how: int, signals: Iterable[int]) -> set[signal.Signals]:
+        before = mask(how, signals)
+        if how == signal.SIG_BLOCK and signals:
+            raise KeyboardInterrupt  # as a handler does that the call itself calls
+        return {signal.Signals(number) for number in before}
+
+    before = mask(signal.SIG_BLOCK, ())
+    monkeypatch.setattr(signal, "pthread_sigmask", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            forking.fork()
+        assert mask(signal.SIG_BLOCK, ()) == before
+    finally:
+        mask(signal.SIG_SETMASK, before)

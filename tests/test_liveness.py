@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasktrack import liveness
+from django_tasktrack.heartbeat import Heartbeat
+from django_tasktrack.models import Worker
+from django_tasktrack.registration import Identity, Registration
+from tests.inline import the_vendor
 
 _HOLDER = """
 import sys, pathlib, django_tasktrack.liveness as liveness
@@ -72,3 +78,55 @@ def test_a_server_leaves_it_to_the_clock() -> None:
         pytest.skip("SQLite is the one with locks")
     assert not liveness.hold(connection, 1)
     assert liveness.verdicts(connection, [1, 2]) == ([], [])
+
+
+def test_a_lock_that_is_just_being_let_go_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "workers"
+    with _holder(path, 7) as holder:
+        ending = threading.Timer(0.3, holder.kill)
+        ending.start()
+        assert liveness._Locks(path).hold(7)
+        ending.join()
+
+
+class _Mute(Heartbeat):
+    """No process behind it."""
+
+    def __init__(self) -> None:
+        """Nothing is forked."""
+
+    def follow(self, worker_id: int) -> None:
+        """No sign of life is given."""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="it is about SQLite's locks")
+def test_a_row_that_is_rolled_back_leaves_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next worker gets its number, and its death is to be noticed."""
+    identity = Identity("w1@host", "prefork", 1, True, [], [], "1")
+    registration = Registration(
+        the_vendor(), identity, _Mute(), 5.0, on_lost=lambda _: None, on_dead=lambda: None
+    )
+
+    def full() -> None:
+        raise OperationalError("database or disk is full")
+
+    numbers: list[int] = []
+    hold = liveness.hold
+
+    def noted(connection: BaseDatabaseWrapper, worker_id: int) -> bool:
+        numbers.append(worker_id)
+        return hold(connection, worker_id)
+
+    monkeypatch.setattr(liveness, "hold", noted)
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "_commit", full)
+        with pytest.raises(OperationalError):
+            registration.register()
+    assert not Worker.objects.exists()
+    name = Path(connection.settings_dict["NAME"])
+    with _holder(name.with_name(f"{name.name}-workers"), numbers[0]) as following:
+        assert liveness.verdicts(connection, numbers) == (numbers, [])
+        following.kill()
+        following.wait()
+        assert liveness.verdicts(connection, numbers) == ([], numbers)

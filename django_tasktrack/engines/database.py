@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import selectors
 import time
 from collections import deque
+from uuid import UUID
 
 from .. import transitions
 from ..maintenance import Maintenance
@@ -25,7 +27,7 @@ from . import tasklog
 from .claiming import Claiming, Plan
 from .outbox import FLUSH_LIMIT, Outbox
 from .revoking import Revoking
-from .settling import Settling
+from .settling import BUSY_PAUSE, Settling
 from .strays import Strays
 from .trouble import Trouble
 
@@ -67,12 +69,14 @@ class DatabaseEngine:
         self._claiming = Claiming(vendor, plan, pool, registration)
         self._revoking = Revoking(vendor, pool, registration, outbox, plan.poll_max)
         self._settling = Settling(vendor, pool, outbox, self._revoking, self._claiming)
-        self._strays = Strays(vendor, registration, outbox, self._revoking, pool.has)
+        self._strays = Strays(vendor, registration, outbox, self._revoking, self._has)
         self._outbox = outbox
         self._trouble = Trouble()
         self._claims: list[Claim] = []
         self._events: deque[Event] = deque()
-        self._stop_at: float | None = None
+        self._stops: list[float] = []
+        self._released = False
+        self._give_back_at = 0.0
         self._lost: str | None = None
         self._registered = True
         self._waker = Waker()
@@ -85,8 +89,11 @@ class DatabaseEngine:
         self._waker.wake()
 
     def stop(self, grace: float) -> None:
-        """Claim nothing more, and end once what runs has ended, or after ``grace`` seconds."""
-        self._stop_at = time.monotonic() + grace
+        """Claim nothing more, and end once what runs has ended, or after ``grace`` seconds.
+
+        Called again, it can only bring the end forward.
+        """
+        self._stops.append(time.monotonic() + grace)  # at once, whichever threads call it
         self._waker.wake()
 
     def lose(self, why: str) -> None:
@@ -99,6 +106,9 @@ class DatabaseEngine:
         try:
             self._work()
         finally:
+            self.left_bodies_running = (
+                self.left_bodies_running or self._pool.leaves_bodies_running()
+            )
             self._waker.close()
 
     def _work(self) -> None:
@@ -128,9 +138,10 @@ class DatabaseEngine:
             self._registered = True
         self._take_events()
         self._settling.run()
+        stop_at = self._stop_at()
+        if stop_at is not None:
+            return self._wind_down(stop_at)
         self._revoking.run()
-        if self._stop_at is not None:
-            return self._wind_down(self._stop_at)
         self._supply()
         self._strays.run()
         self._maintenance.run(time.monotonic())
@@ -160,6 +171,10 @@ class DatabaseEngine:
             else:
                 self._settling.end(event)
 
+    def _has(self, task_id: UUID) -> bool:
+        """Whether this worker knows of its claim of this task."""
+        return self._pool.has(task_id) or any(c.task_id == task_id for c in self._claims)
+
     def _is_drained(self) -> bool:
         if any(self._pool.load()) or self._events or not self._settling.is_idle():
             return False
@@ -188,37 +203,64 @@ class DatabaseEngine:
 
     # Stopping
 
+    def _stop_at(self) -> float | None:
+        return min(self._stops, default=None)
+
     def _wind_down(self, stop_at: float) -> bool:
-        """Let running bodies end until ``stop_at``; then give their tasks back. True: done."""
+        """Let running bodies end until ``stop_at``; then give their tasks back. True: done.
+
+        Rows that somebody holds are tried again, even for a moment after that: what stays claimed would be
+        rescued, with a start that is presumed and a loss that is counted.
+        """
         self._claims += self._pool.withdraw_waiting()
-        if self._claims:
-            transitions.unclaim(self._vendor, self._claims)
-            self._claims = []
-        if self._is_idle():
-            return True
-        if time.monotonic() >= stop_at:
+        self._revoking.run({claim.task_id for claim in self._claims})
+        self._give_back()
+        if time.monotonic() >= stop_at and not self._released:
             self._release_running()
-            return True
-        self._wait_until(stop_at)
+            self._settling.run()
+        if self._is_idle() and self._strays.are_none():
+            return self._rest()
+        ends_at = stop_at + _LAST_WORDS if self._released else stop_at
+        if self._released and time.monotonic() >= ends_at:
+            logger.error("Somebody holds tasks that were claimed here; they will be rescued.")
+            return self._rest()
+        again_at = self._give_back_at if self._claims else math.inf
+        self._wait_until(ends_at, again_at, self._strays.due_at if self._is_idle() else math.inf)
         return False
+
+    def _rest(self) -> bool:
+        """Nothing is left to be done here: others may look at what was given back."""
+        if self._released:
+            self._vendor.notify("due")
+        return True
+
+    def _give_back(self) -> None:
+        """Give back what was claimed and has not begun; what somebody holds is kept for the next time."""
+        if not self._claims or time.monotonic() < self._give_back_at:
+            return
+        self._give_back_at = time.monotonic() + BUSY_PAUSE
+        if transitions.unclaim(self._vendor, self._claims) == len(self._claims):
+            self._claims = []
+            return
+        held = transitions.held(self._vendor, self._registration.worker_id)
+        leases = {(claim.task_id, claim.lease) for claim in held}
+        self._claims = [c for c in self._claims if (c.task_id, c.lease) in leases]
 
     def _is_idle(self) -> bool:
         """Whether nothing runs here, and nothing is left to be written."""
         _, running = self._pool.load()
-        return not running and not self._events and self._settling.is_idle()
+        return not (running or self._events or self._claims) and self._settling.is_idle()
 
     def _release_running(self) -> None:
         """Give back what still runs: its attempt does not count."""
         running = self._stop_running()
+        self._released = True
         ended = {event.claim.task_id for event in self._events if not isinstance(event, Reported)}
         self._take_events()  # some may have ended just before
         for claim, began in running:
             if claim.task_id not in ended:
                 self._outbox.add(transitions.released(claim, began, "the worker stopped"))
                 logger.warning("%s[%s] goes back to its queue.", claim.name, claim.task_id)
-        for _ in range(3):  # each write takes one change a task
-            self._settling.run()
-        self._vendor.notify("due")
 
     def _stop_running(self) -> list[tuple[Claim, float]]:
         """Stop the bodies that can be stopped; what ran."""
@@ -229,10 +271,11 @@ class DatabaseEngine:
 
     def _gives_up(self, error: Exception) -> bool:
         """Whether a worker that is to stop ends without the database."""
-        if self._stop_at is None:
+        stop_at = self._stop_at()
+        if stop_at is None:
             return False
         worth_it = not self._is_idle() or errors.passes_by_itself(error)
-        if worth_it and time.monotonic() < self._stop_at + _LAST_WORDS:
+        if worth_it and time.monotonic() < stop_at + _LAST_WORDS:
             return False
         self._stop_running()
         logger.error("Stopped without the database; what was claimed here will be rescued.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from uuid import UUID
 
 from .. import transitions
@@ -59,17 +60,24 @@ class Revoking:
         self._refused.clear()
         self._puzzling.clear()
 
-    def run(self) -> None:
-        """Answer every wish about a task of this worker, if it is time to look."""
+    def run(self, given_back: Collection[UUID] = ()) -> None:
+        """Answer every wish about a task of this worker, if it is time to look.
+
+        Args:
+            given_back: claims that are not in the pool any more and never will be; their rows are held.
+        """
         now = time.monotonic()
         if now < self.due_at:
             return
         self.due_at = now + self._interval
-        if not any(self._pool.load()) and not self._refused and not self._puzzling:
+        here = any(self._pool.load()) or given_back
+        if not here and not self._refused and not self._puzzling:
             return
         puzzling: set[tuple[UUID, int]] = set()
         for request in transitions.revoke_requests(self._vendor, self._registration.worker_id):
-            if not self._answer(request, now):
+            if request.task_id in given_back and request.task_id not in self._outbox:
+                self._outbox.add(transitions.stopped(request, self._registration.worker_id, None))
+            elif not self._answer(request, now):
                 puzzling.add((request.task_id, request.lease))
         self._refused.clear()
         self._puzzling = puzzling

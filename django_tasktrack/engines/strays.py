@@ -15,8 +15,8 @@ from .revoking import Revoking
 
 logger = logging.getLogger("django_tasktrack.worker")
 
-#: Seconds between two looks.
-LOOK_EVERY = 1.0
+#: Seconds between two looks, and when nothing runs here any more.
+LOOK_EVERY, LAST_LOOKS_EVERY = 1.0, 0.1
 
 
 class Strays:
@@ -47,6 +47,7 @@ class Strays:
         self._revoking = revoking
         self._is_here = is_here
         self._suspects: frozenset[tuple[UUID, int]] = frozenset()
+        self._said: frozenset[tuple[UUID, int]] = frozenset()
         self.due_at = 0.0
 
     def run(self) -> None:
@@ -62,13 +63,25 @@ class Strays:
             for claim in held
             if not self._is_here(claim.task_id) and claim.task_id not in self._outbox
         }
-        strays = [claim for key, claim in unknown.items() if key in self._suspects]
+        known = self._suspects & unknown.keys()
+        strays = [unknown[key] for key in known]
         self._suspects = frozenset(unknown)
+        if known - self._said:
+            logger.warning(
+                "%d claims went unheard; they go back to their queue.", len(known - self._said)
+            )
+        self._said = known
         if strays:
-            logger.warning("%d claims went unheard; they go back to their queue.", len(strays))
             transitions.unclaim(self._vendor, strays)
         for claim in strays:
             if claim.revoke_requested:
                 self._revoking.refused(claim.task_id, now)
             elif claim.started:
                 self._outbox.add(transitions.released(claim, now, "its claim was not heard of"))
+
+    def are_none(self) -> bool:
+        """Whether nothing is claimed here, when nothing runs any more: look, and again soon until it is so."""
+        now = time.monotonic()
+        self.due_at = min(self.due_at, now + LAST_LOOKS_EVERY) if self._suspects else now
+        self.run()
+        return not self._suspects

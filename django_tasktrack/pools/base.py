@@ -176,6 +176,10 @@ class Pool(ABC):
             self._waiting.clear()
             self._running.clear()
 
+    def leaves_bodies_running(self) -> bool:
+        """Whether bodies that are no longer told of run on in this process, and would keep it from ending."""
+        return False
+
     # For the pools themselves
 
     def _take(self) -> tuple[Claim, float] | None:

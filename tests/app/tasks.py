@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
 from django_tasktrack import goals, shared_task, task
@@ -235,6 +236,18 @@ async def refuses_to_be_cancelled() -> None:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             ledger.write("refused")
+
+
+@task
+async def holds_the_shared_thread(seconds: float) -> None:
+    """Does what is slow in the one thread that all ``async def`` bodies share."""
+    ledger.write("began")
+    await sync_to_async(time.sleep)(seconds)
+
+
+@task
+async def sleeps_in_a_thread(seconds: float) -> None:
+    await asyncio.to_thread(time.sleep, seconds)
 
 
 @task

@@ -28,6 +28,7 @@ _CONTROL = "django_tasktrack/transitions/control.py"
 _UPKEEP = "django_tasktrack/transitions/upkeep.py"
 _HYGIENE, _ASYNCIO = "django_tasktrack/pools/hygiene.py", "django_tasktrack/pools/asynchronous.py"
 _ENQUEUE = "django_tasktrack/enqueue.py"
+_LIVENESS, _FORKING = "django_tasktrack/liveness.py", "django_tasktrack/forking.py"
 _SESSIONS, _ENGINE = "django_tasktrack/vendors/sessions.py", "django_tasktrack/engines/database.py"
 
 _RACES, _VENDORS = "tests/exam/test_races.py", "tests/vendors/test_vendors.py"
@@ -37,6 +38,8 @@ _CALLS, _IDLE = "tests/exam/test_attempts.py", "tests/exam/test_idle_connections
 _UNIQUE = "tests/test_unique.py"
 _REFUSALS, _STEPS = "tests/exam/test_refusals.py", "tests/engines/test_upkeep.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
+_STOPS, _LOOP = "tests/engines/test_stopping.py", "tests/live/test_asyncio.py"
+_LOCKS = "tests/test_liveness.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ MUTANTS = (
     Mutant(
         "idle connections: those of async bodies, many at once",
         _ASYNCIO,
-        "            await self._prepare()\n",
+        "                self._prepare()\n",
         "",
         (_IDLE, "-k", "asyncio"),
         _SERVER,
@@ -273,8 +276,8 @@ MUTANTS = (
     Mutant(
         "idle connections: those of threads beside async bodies",
         _ASYNCIO,
-        "                in_thread=lambda body: asyncio.to_thread(run_with_clean_connections, body),\n",
-        "",
+        "copy_context().run, run_with_clean_connections, body)",
+        "copy_context().run, body)",
         (_IDLE, "-k", "asyncio"),
         _SERVER,
     ),
@@ -513,6 +516,102 @@ MUTANTS = (
         "if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):",
         "if not error:",
         (_STEPS, "-k", "that_fails_ends"),
+    ),
+    Mutant(
+        "asyncio: the end is told before the connections are looked at",
+        _ASYNCIO,
+        "            self._post(Finished(claim, outcome, began, ended))\n        self._clean(outcome)\n",
+        "            await sync_to_async(clean_connections)()\n"
+        "            self._post(Finished(claim, outcome, began, ended))\n",
+        (_LOOP, "-k", "shared_thread"),
+    ),
+    Mutant(
+        "asyncio: a thread for each body that counts as running",
+        _ASYNCIO,
+        "_Threads(2 * self._places, thread_name_prefix",
+        "_Threads(thread_name_prefix",
+        (_LOOP, "-k", "do_run"),
+    ),
+    Mutant(
+        "asyncio: a body that runs on keeps no place",
+        _ASYNCIO,
+        "_Threads(2 * self._places, thread_name_prefix",
+        "_Threads(self._places, thread_name_prefix",
+        (_LOOP, "-k", "ran_on"),
+    ),
+    Mutant(
+        "asyncio: a body that runs on does not keep the worker",
+        _ENGINE,
+        "self.left_bodies_running or self._pool.leaves_bodies_running()",
+        "self.left_bodies_running",
+        (_LOOP, "-k", "ran_on"),
+    ),
+    Mutant(
+        "asyncio: cancelled before its first step is an end too",
+        _ASYNCIO,
+        "        if body.cancelled():",
+        "        if not body:",
+        ("tests/pools/test_asyncio.py", "-k", "first_step"),
+    ),
+    Mutant(
+        "stop: it is never put off",
+        _ENGINE,
+        "min(self._stops, default=None)",
+        "self._stops[-1] if self._stops else None",
+        (_STOPS,),
+    ),
+    Mutant(
+        "stop: what had not begun is given back, however long its row is held",
+        _ENGINE,
+        "[c for c in self._claims if (c.task_id, c.lease) in leases]",
+        "[]",
+        (_STOPS, "-k", "is_given_back or wish"),
+        _SERVER,
+    ),
+    Mutant(
+        "stop: a moment more for rows that are held",
+        _ENGINE,
+        "ends_at = stop_at + _LAST_WORDS if self._released else stop_at",
+        "ends_at = stop_at",
+        (_STOPS, "-k", "row_is_free"),
+        _SERVER,
+    ),
+    Mutant(
+        "stop: nothing stays claimed that nobody knows of",
+        _ENGINE,
+        "if self._is_idle() and self._strays.are_none():",
+        "if self._is_idle():",
+        (_STOPS, "-k", "nobody_knows"),
+    ),
+    Mutant(
+        "liveness: a row that is rolled back leaves no lock",
+        _LIVENESS,
+        "            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, worker_id)\n\n    def lives",
+        "            pass\n\n    def lives",
+        (_LOCKS,),
+    ),
+    Mutant(
+        "liveness: a lock that is being let go is waited for",
+        _LIVENESS,
+        "_PATIENCE = 1.0",
+        "_PATIENCE = -1.0",
+        (_LOCKS,),
+    ),
+    Mutant(
+        "prefork: connections are clean before the end is told",
+        "django_tasktrack/pools/child.py",
+        "        fit = self._clean() and self._surroundings.restore()\n"
+        "        self._send(Done(outcome, spent, _memory(), fit))\n",
+        "        self._send(Done(outcome, spent, _memory(), self._surroundings.restore()))\n"
+        "        self._clean()\n",
+        ("tests/pools/test_child.py",),
+    ),
+    Mutant(
+        "fork: what a handler raises leaves no signal blocked",
+        _FORKING,
+        "    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())\n    try:\n",
+        "    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)\n    try:\n",
+        ("tests/test_forking.py",),
     ),
 )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from django_tasktrack import enqueue_many
+from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.exceptions import TimeLimitExceeded
 from tests import invariants, ledger
 from tests.app import tasks
@@ -56,3 +57,60 @@ def test_an_async_task_ends_at_its_time_limit(book: Path) -> None:
                 task.get(timeout=10)
         assert ledger.read(book)[0].event == "refused"
         assert tasks.sleeps.delay(0.1).get(timeout=10) == 0.1
+
+
+def test_who_holds_the_shared_thread_holds_up_nobody_else(book: Path) -> None:
+    holding = tasks.holds_the_shared_thread.apply_async((60,), time_limit=4)
+    with worker("-P", "asyncio", tasktrack={"GRACE": 1}) as running:
+        wait_until(lambda: ledger.read(book))
+        time.sleep(1.2)  # from now on idle connections would be looked at
+        behind = tasks.holds_the_shared_thread.apply_async((60,), time_limit=1)
+        neighbours = [tasks.sleeps.delay(0.1), tasks.add.delay(1, 2), tasks.sleeps.delay(0.2)]
+        assert [task.get(timeout=2) for task in neighbours] == [0.1, 3, 0.2]
+        for limited in (behind, holding):
+            with pytest.raises(TimeLimitExceeded):
+                limited.get(timeout=5)
+        neighbours = [tasks.sleeps.delay(0.1), tasks.add.delay(1, 2)]
+        assert [task.get(timeout=2) for task in neighbours] == [0.1, 3]
+        running.terminate()
+        assert running.wait(5) == 0
+    assert story(holding) == story(behind) == ["PENDING", "STARTED", "FAILURE"]
+
+
+def test_plain_bodies_that_count_as_running_do_run(book: Path) -> None:
+    """Each has a thread, though the event loop's own are fewer."""
+    results = [tasks.noted.delay(number, seconds=2) for number in range(45)]
+    with worker("-P", "asyncio", "-c", "45"):
+        for result in results:
+            result.get(timeout=20)
+    events = [entry.event for entry in ledger.read(book)]
+    assert events == ["began"] * 45 + ["ended"] * 45
+    invariants.check([result.id for result in results], book)
+
+
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        pytest.param(lambda: tasks.noted.apply_async((1, 60), time_limit=0.5), id="thread"),
+        pytest.param(
+            lambda: tasks.refuses_to_be_cancelled.apply_async(time_limit=0.5), id="coroutine"
+        ),
+        pytest.param(
+            lambda: tasks.holds_the_shared_thread.apply_async((60,), time_limit=0.5), id="shared"
+        ),
+        pytest.param(
+            lambda: tasks.sleeps_in_a_thread.apply_async((60,), time_limit=0.5), id="its own"
+        ),
+    ],
+)
+def test_a_body_that_ran_on_keeps_neither_its_place_nor_the_worker(
+    enqueue: Callable[[], AsyncResult], book: Path
+) -> None:
+    endless = enqueue()
+    with worker("-P", "asyncio", "-c", "1", tasktrack={"TERMINATE_GRACE": 0.5}) as running:
+        with pytest.raises(TimeLimitExceeded):
+            endless.get(timeout=10)
+        assert tasks.add.delay(1, 2).get(timeout=5) == 3
+        running.terminate()
+        assert running.wait(5) == 0
+        assert "has stopped" in running.output

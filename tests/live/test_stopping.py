@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from django.db import connection, transaction
 
+from django_tasktrack.models import TrackedTask
 from tests import invariants, ledger
 from tests.app import tasks
 from tests.live.test_main_job import story
@@ -85,3 +87,19 @@ def test_a_pidfile_that_cannot_be_written_is_a_clear_error() -> None:
         assert refused.wait(20) == 2
         assert "cannot be written" in refused.output
         assert "Hint" in refused.output
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="nobody holds a row there")
+def test_a_task_whose_row_is_held_at_the_end_of_the_grace_is_given_back(book: Path) -> None:
+    endless = tasks.noted.delay(1, seconds=60)
+    with worker("-c", "1", tasktrack={"GRACE": 1}) as stopping:
+        wait_until(lambda: endless.state == "STARTED")
+        with transaction.atomic():
+            TrackedTask.objects.select_for_update().get(pk=endless.id)
+            stopping.terminate()
+            time.sleep(1.6)
+        assert stopping.wait(5) == 0
+    assert story(endless) == ["PENDING", "STARTED", "PENDING"]
+    assert endless.history()[-1].reason == "the worker stopped"
+    assert endless.history()[-1].attempt == 0
+    invariants.check([endless.id], book)

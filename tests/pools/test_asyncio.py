@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,11 @@ class Engine:
         """Both attempts: the lease and the state that each ended with."""
         self.pool.start(self.post)
         self.pool.submit([claim(lease=1)])
+        too_long = threading.Timer(10, self.pool.finish)  # an end that is not told of
+        too_long.start()
         self.pool.serve()
+        too_long.cancel()
+        too_long.join()
         return self.ends
 
 
@@ -103,4 +108,19 @@ def test_a_wish_that_comes_with_the_end_meets_no_later_attempt(engine: Engine) -
 
 def test_a_wish_in_time_meets_its_attempt_alone(engine: Engine) -> None:
     _first_act.append(lambda: engine.pool.revoke(TASK_ID))
+    assert engine.run() == [(1, State.REVOKED), (2, State.SUCCESS)]
+
+
+def test_a_wish_that_comes_before_the_first_step_ends_the_attempt(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = AsyncioPool._take
+
+    def revoked_once_taken(pool: AsyncioPool) -> tuple[Claim, float] | None:
+        taken = take(pool)
+        if taken and taken[0].lease == 1:
+            pool.revoke(TASK_ID)
+        return taken
+
+    monkeypatch.setattr(AsyncioPool, "_take", revoked_once_taken)
     assert engine.run() == [(1, State.REVOKED), (2, State.SUCCESS)]
