@@ -274,3 +274,13 @@ def waits_for(path: str) -> None:
     while not Path(path).exists():
         time.sleep(0.02)
     ledger.write("ended")
+
+
+@task
+def outlives_sigterm(seconds: float) -> None:
+    """Goes on for so long after it was asked to end."""
+    asked: list[float] = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
+    ledger.write("began")
+    while not asked or time.monotonic() < asked[0] + seconds:
+        time.sleep(0.02)

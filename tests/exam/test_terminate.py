@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,9 @@ import pytest
 from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.models import TrackedTask
 from tests import invariants, ledger
-from tests.app import hostile
+from tests.app import hostile, tasks
 from tests.exam.report import Figures
+from tests.live.test_main_job import story
 from tests.workers import wait_until, worker
 
 REPEATS, AT_ONCE = 1000, 10
@@ -89,6 +92,34 @@ def test_a_termination_takes_the_grace_and_a_second_at_the_most(
     assert max(seconds[True]) <= GRACE + 1
     assert max(seconds[False]) <= 1
     invariants.check(sent, book)
+
+
+@pytest.mark.case(36)
+def test_a_child_that_is_being_killed_gets_no_further_task(book: Path) -> None:
+    """Its body outlives SIGTERM and ends before SIGKILL, which the next task must not meet."""
+    asked = hostile.outlives_sigterm.delay(0.6)
+    with worker("-c", "1", tasktrack={"TERMINATE_GRACE": 1.5}):
+        wait_until(lambda: ledger.read(book))
+        later = tasks.noted.delay(1, seconds=2.5)
+        asked.revoke(terminate=True)
+        assert later.get(timeout=20) == 1
+    assert story(later) == ["PENDING", "STARTED", "SUCCESS"]
+    assert asked.state == "REVOKED"
+    invariants.check([asked.id, later.id], book)
+
+
+@pytest.mark.case(36)
+def test_what_a_task_has_started_dies_with_its_process(book: Path) -> None:
+    """Whoever has killed that: here it is nobody of ours."""
+    task = tasks.starts_a_process.delay(300)
+    with worker("-c", "1"):
+        (started,) = wait_until(lambda: ledger.read(book))
+        os.kill(started.pid, signal.SIGKILL)
+        wait_until(lambda: not _sleeps(started.note), timeout=5)
+        wait_until(lambda: len(ledger.read(book)) == 2)  # it runs again
+        task.revoke(terminate=True)
+        wait_until(task.ready)
+    invariants.check([task.id], book)
 
 
 def _is_over(task: AsyncResult, started: ledger.Entry) -> bool:
