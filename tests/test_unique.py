@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import AsyncResult, enqueue_many, exceptions, goals, task, transitions
 from django_tasktrack.models import StateChange, TrackedTask
@@ -106,6 +107,22 @@ def test_retry_by_a_person_asks_no_ended_task_for_the_key() -> None:
     first.revoke()
     TrackedTask.objects.filter(pk=first.id).update(active_key="a")
     assert again(first) is Answer.QUEUED
+    invariants.check()
+
+
+def test_a_key_that_is_taken_costs_the_others_no_retry_one_by_one() -> None:
+    """It is seen before the write: the constraint would refuse all of them."""
+    tasks = [echo.apply_async(unique_key=f"{number}") for number in range(6)]
+    for one in tasks:
+        one.revoke()
+    ids = [UUID(one.id) for one in tasks]
+    echo.apply_async(unique_key="0")
+    with CaptureQueriesContext(connection) as some:
+        answers = transitions.rerun(ids[:4], actor="user:boss")
+    with CaptureQueriesContext(connection) as none:
+        transitions.rerun(ids[4:], actor="user:boss")
+    assert list(answers.values()) == [Answer.REFUSED, *[Answer.QUEUED] * 3]
+    assert len(some) <= len(none) + 1, "on the way row by row, one row more"
     invariants.check()
 
 
