@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import AsyncResult, enqueue_many, exceptions, goals, task, transitions
 from django_tasktrack.models import StateChange, TrackedTask
-from django_tasktrack.transitions import Answer
+from django_tasktrack.transitions import Answer, control
+from django_tasktrack.vendors import Vendor
 from tests import invariants
 from tests.app.tasks import add, echo, keyed
 from tests.inline import work
@@ -68,6 +70,7 @@ def test_key_is_free_once_its_task_has_ended(end: str) -> None:
     else:
         work()
     assert first.ready()
+    assert not TrackedTask.objects.filter(active_key="a"), "it does not wait for the next call"
     assert add.apply_async([1, 2], unique_key="a") != first
     invariants.check()
 
@@ -86,12 +89,23 @@ def test_retry_by_a_person_takes_the_key_again() -> None:
     invariants.check()
 
 
-def test_retry_by_a_person_is_refused_while_another_task_has_the_key() -> None:
+def test_retry_by_a_person_is_refused_while_another_task_has_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[bool] = []
+    look = control._keys_taken
+
+    def noted_look(vendor: Vendor, found: Iterable[TrackedTask], *, surely: bool) -> set[str]:
+        looks.append(surely)
+        return look(vendor, found, surely=surely)
+
+    monkeypatch.setattr(control, "_keys_taken", noted_look)
     first = echo.apply_async(unique_key="a")
     first.revoke()
     second = echo.apply_async(unique_key="a")
     assert again(first) is Answer.REFUSED
     assert (first.state, second.state) == ("REVOKED", "PENDING")
+    assert looks == [False], "it is seen, and not found out by trying"
     invariants.check()
 
 
