@@ -147,7 +147,7 @@ class Orders:
 
     def __iter__(self) -> Iterator[Choose]:
         queue: list[tuple[int, float, tuple[int, ...]]] = [(0, 0.0, ())]
-        known = {()}
+        known: set[tuple[int, ...]] = {()}
         while queue:
             count, _, prefix = heapq.heappop(queue)
             if count > self._interruptions and len(self.tried) >= self._most:
