@@ -30,8 +30,13 @@ def is_done(but: Sequence[str] = ()) -> bool:
     return not TrackedTask.objects.unfinished().exclude(pk__in=but).exists()
 
 
+def began(book: Path) -> int:
+    """How many bodies have begun; asked often, so it does not parse the lines."""
+    return book.read_bytes().count(b'["began", ') if book.exists() else 0
+
+
 def ended(book: Path) -> int:
-    """How many bodies have come to their end; asked often, so it does not parse the lines."""
+    """How many have come to their end."""
     return book.read_bytes().count(b'["ended", ') if book.exists() else 0
 
 
@@ -49,8 +54,8 @@ def are_taken_up(orphans: dict[UUID, int]) -> bool:
 
 def runs_beyond_one(book: Path) -> dict[str, int]:
     """Tasks whose body began more than once: task → how often more."""
-    began = Counter(entry.task_id for entry in ledger.read(book) if entry.event == "began")
-    return {task_id: count - 1 for task_id, count in began.items() if count > 1}
+    runs = Counter(entry.task_id for entry in ledger.read(book) if entry.event == "began")
+    return {task_id: count - 1 for task_id, count in runs.items() if count > 1}
 
 
 def lost(results: Sequence[AsyncResult]) -> int:
