@@ -16,6 +16,9 @@ from .heartbeat import Beat, Heartbeat
 from .models import Worker
 from .vendors import Vendor
 
+#: Without a connection, a worker that ends tries for so many seconds to say so.
+_LAST_WORD = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -112,6 +115,8 @@ class Registration:
         if self._thread.is_alive():
             self._thread.join(timeout=1)
         self._heartbeat.reap()
+        if self._vendor.connection.connection is None:  # hung up: the database may be gone
+            self._vendor.connect(_LAST_WORD)
         mine = Worker.objects.using(self._vendor.using).filter(pk=self.worker_id)
         mine.update(stopped_at=self._vendor.now())
 

@@ -12,7 +12,7 @@ from typing import Any
 import dj_database_url
 import psycopg
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DataError, OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasktrack import maintenance, transitions
@@ -20,16 +20,18 @@ from django_tasktrack.changes import Change, Written
 from django_tasktrack.engines.claiming import AHEAD_LIMIT, Plan
 from django_tasktrack.engines.database import DatabaseEngine
 from django_tasktrack.engines.outbox import FLUSH_LIMIT
-from django_tasktrack.models import TrackedTask
+from django_tasktrack.engines.strays import Strays
+from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, succeeded
 from django_tasktrack.pools.base import Finished, PoolOptions
+from django_tasktrack.states import Stage
 from django_tasktrack.vendors import Vendor, sessions
 from tests import invariants
-from tests.engines.test_upkeep import QuietPool, Registered
+from tests.engines.test_upkeep import Engine, QuietPool, Registered
 from tests.exam import load, servers
 from tests.exam.proxy import Proxy
 from tests.factories import NAME, make_worker, new_task
-from tests.inline import the_vendor
+from tests.inline import claimed, row, story, the_vendor
 
 LOAD = FLUSH_LIMIT + 3 * AHEAD_LIMIT
 CONCURRENCY = 100
@@ -184,3 +186,105 @@ def test_far_from_the_database_the_upkeep_takes_a_third_of_the_time(
     monkeypatch.setattr(transitions, "expire", lambda _: time.sleep(0.2))
     upkeep.run(time.monotonic())
     assert upkeep.due_at - time.monotonic() > 0.35
+
+
+@pytest.mark.case(38)
+def test_what_must_not_run_twice_has_begun_in_the_table_before_its_body_does() -> None:
+    """Else nobody could tell, after a power cut, whether it ran; and others need not wait for a commit."""
+    owner = make_worker()
+    engine = Engine(the_vendor(), owner)
+    sure, other = claimed(owner.pk, rerun_if_lost=False), claimed(owner.pk)
+    assert engine.settling.begin_surely([sure, other]) == [sure, other]
+    assert (story(sure.task_id), story(other.task_id)) == (["PENDING", "STARTED"], ["PENDING"])
+
+
+@pytest.mark.case(20)
+def test_a_claim_that_is_unknown_at_one_look_only_is_no_stray() -> None:
+    """It may have ended this moment, and its end be on the way from the pool."""
+    owner = make_worker()
+    claim, engine = claimed(owner.pk), Engine(the_vendor(), owner)
+    here = [False]
+    strays = Strays(
+        the_vendor(), Registered(owner), engine.outbox, engine.revoking, lambda _: here[0]
+    )
+    for here[0], stage in ((False, Stage.CLAIMED), (True, Stage.CLAIMED)):
+        strays.due_at = 0.0
+        strays.run()
+        assert row(claim.task_id).stage == stage
+    here[0] = False
+    for stage in (Stage.CLAIMED, Stage.DUE):
+        strays.due_at = 0.0
+        strays.run()
+        assert row(claim.task_id).stage == stage
+
+
+@pytest.mark.case(29)
+def test_an_end_that_is_refused_costs_no_other_of_its_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner, vendor = make_worker(), the_vendor()
+    engine = Engine(vendor, owner)
+    claims = [claimed(owner.pk) for _ in range(7)]
+    culprit, write = claims[4].task_id, type(vendor).write
+
+    def refuse_one(self: Vendor, changes: Sequence[Change], *, wait: bool = False) -> Written:
+        if any(one.task_id == culprit and one.result for one in changes):
+            raise DataError("no such number")
+        return write(self, changes, wait=wait)
+
+    monkeypatch.setattr(type(vendor), "write", refuse_one)
+    now = time.monotonic()
+    for claim in claims:
+        engine.settling.end(Finished(claim, succeeded("1"), now, now))
+    engine.settling.run()
+    ends = {claim.task_id: row(claim.task_id).state for claim in claims}
+    assert ends.pop(culprit) == "FAILURE"
+    assert set(ends.values()) == {"SUCCESS"}
+
+
+@pytest.mark.case(11)
+def test_a_task_that_is_claimed_anew_between_a_rescue_s_look_and_its_lock_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another worker's rescue was quicker, and a third one has the task by now."""
+    vendor, gone, third = the_vendor(), make_worker(), make_worker()
+    claim = claimed(gone.pk)
+    Worker.objects.filter(pk=gone.pk).update(stopped_at=vendor.now())
+    lock, quicker = type(vendor).locked, [True]
+
+    def locked(self: Vendor, rows: Any, *, wait: bool = True) -> Any:
+        if quicker and quicker.pop():
+            assert transitions.rescue(vendor, 5.0).applied
+            assert transitions.claim(vendor, third.pk, [], [NAME], 1)
+        return lock(self, rows, wait=wait)
+
+    monkeypatch.setattr(type(vendor), "locked", locked)
+    assert not transitions.rescue(vendor, 5.0).applied
+    assert (row(claim.task_id).worker_id, row(claim.task_id).stage) == (third.pk, Stage.CLAIMED)
+
+
+@pytest.mark.case(11)
+def test_a_row_whose_version_has_moved_on_is_not_overwritten() -> None:
+    """Locks see to that; where a database knows none, or somebody writes by hand, the version does."""
+    claim = claimed(make_worker().pk)
+    read = row(claim.task_id).seq
+    label = TrackedTask._meta.get_field("label")
+    for version, expected in ((read - 1, ""), (read + 1, ""), (read, "mine")):
+        Vendor("default")._update_all([label], [["mine", claim.task_id, version]])
+        assert row(claim.task_id).label == expected
+    TrackedTask.objects.update(label="")
+
+
+@pytest.mark.case(34)
+def test_a_beginning_that_is_committed_counts_though_its_body_never_came_to_it() -> None:
+    """Revoked between its STARTED, which must come first, and a free child."""
+    owner = make_worker()
+    engine = Engine(the_vendor(), owner)
+    claim = claimed(owner.pk, rerun_if_lost=False)
+    engine.pool.submit(engine.settling.begin_surely([claim]))
+    transitions.revoke([claim.task_id], signal="SIGKILL")
+    engine.revoking.run()
+    engine.settling.run()
+    assert story(claim.task_id) == ["PENDING", "STARTED", "REVOKED"]
+    assert row(claim.task_id).attempt == 1
+    invariants.check([str(claim.task_id)])
