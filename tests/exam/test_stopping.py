@@ -23,7 +23,7 @@ from tests.live.test_main_job import story
 from tests.workers import WorkerProcess, lives, wait_until, worker
 
 #: What is granted to a busy machine beyond a bound, in seconds.
-SLACK = 1.0
+SLACK = 3.0
 
 
 def _until_it_ends(running: WorkerProcess, timeout: float) -> float:
