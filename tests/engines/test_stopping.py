@@ -69,14 +69,16 @@ def stopping() -> Iterator[Stopping]:
 
 
 @contextmanager
-def held(task_id: UUID, seconds: float) -> Iterator[None]:
-    """Somebody's transaction holds the row for so long."""
+def held(task_id: UUID, seconds: float, revoke: bool = False) -> Iterator[None]:
+    """Somebody's transaction holds the row for so long, for example because it revokes the task."""
     has_it = threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic():
                 TrackedTask.objects.select_for_update().get(pk=task_id)
+                if revoke:
+                    transitions.revoke([task_id])
                 has_it.set()
                 time.sleep(seconds)
         finally:
@@ -145,11 +147,11 @@ def test_a_claim_that_nobody_knows_of_is_given_back(stopping: Stopping) -> None:
 
 @with_row_locks
 def test_a_wish_about_what_had_not_begun_is_answered(stopping: Stopping) -> None:
-    """It comes when the claim has left the pool and its row could not be given back yet."""
-    stopping.engine._claims = [stopping.claim]
-    transitions.revoke([stopping.claim.task_id])
+    """It is committed when the claim has left the pool, and keeps its row until then."""
+    stopping.pool.submit([stopping.claim])
     stopping.engine.stop(3.0)
-    assert stopping.seconds() < 1
+    with held(stopping.claim.task_id, 0.5, revoke=True):
+        assert 0.3 < stopping.seconds() < 1.5
     assert stopping.story() == ["PENDING", "REVOKED"], "it never began"
 
 

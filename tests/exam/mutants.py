@@ -526,6 +526,13 @@ MUTANTS = (
         (_LOOP, "-k", "shared_thread"),
     ),
     Mutant(
+        "asyncio: no start waits for the shared thread",
+        _ASYNCIO,
+        "                self._prepare()\n",
+        "                await sync_to_async(prepare_connections)()\n",
+        (_LOOP, "-k", "shared_thread"),
+    ),
+    Mutant(
         "asyncio: a thread for each body that counts as running",
         _ASYNCIO,
         "_Threads(2 * self._places, thread_name_prefix",
@@ -561,11 +568,11 @@ MUTANTS = (
         (_STOPS,),
     ),
     Mutant(
-        "stop: what had not begun is given back, however long its row is held",
+        "stop: what had not begun is known until its row is free",
         _ENGINE,
         "[c for c in self._claims if (c.task_id, c.lease) in leases]",
         "[]",
-        (_STOPS, "-k", "is_given_back or wish"),
+        (_STOPS, "-k", "wish"),
         _SERVER,
     ),
     Mutant(
