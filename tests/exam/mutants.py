@@ -36,10 +36,18 @@ _ORDERS, _MODEL = "tests/exam/test_interleavings.py", "tests/exam/test_state_mac
 _VERBS, _CRASHES = "tests/test_transitions.py", "tests/exam/test_crash_points.py"
 _CALLS, _IDLE = "tests/exam/test_attempts.py", "tests/exam/test_idle_connections.py"
 _UNIQUE = "tests/test_unique.py"
+_SETTLING, _FORKSERVER = (
+    "django_tasktrack/engines/settling.py",
+    "django_tasktrack/pools/forkserver.py",
+)
+_REGISTRATION, _HEARTBEAT = "django_tasktrack/registration.py", "django_tasktrack/heartbeat.py"
+_PREFORK = "django_tasktrack/pools/prefork.py"
 _REFUSALS, _STEPS = "tests/exam/test_refusals.py", "tests/engines/test_upkeep.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 _STOPS, _LOOP = "tests/engines/test_stopping.py", "tests/live/test_asyncio.py"
 _LOCKS = "tests/test_liveness.py"
+_ENDS, _LIVES = "tests/exam/test_terminate.py", "tests/exam/test_liveness.py"
+_HOSTILE, _HISTORY = "tests/exam/test_hostile.py", "tests/exam/test_history.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +524,195 @@ MUTANTS = (
         "if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):",
         "if not error:",
         (_STEPS, "-k", "that_fails_ends"),
+    ),
+    Mutant(
+        "unique: an end frees the key, PostgreSQL",
+        _FAST,
+        "CASE WHEN l.stage = {Stage.DONE:d} THEN NULL\n                          WHEN l.afresh",
+        "CASE WHEN l.afresh",
+        (_UNIQUE, _VENDORS, "-k", "frees or free"),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: a rerun takes the key again, PostgreSQL",
+        _FAST,
+        "                          WHEN l.afresh THEN t.unique_key\n",
+        "",
+        (_UNIQUE,),
+        _SERVER,
+    ),
+    Mutant(
+        "unique: the loser's transaction goes on, PostgreSQL",
+        _FAST,
+        "ON CONFLICT (active_key) WHERE active_key IS NOT NULL DO NOTHING RETURNING id",
+        "RETURNING id",
+        (_UNIQUE,),
+        _SERVER,
+    ),
+    Mutant(
+        "write: the version that was read",
+        _BASE,
+        "{' AND '.join(f'{quote(field.column)} = %s' for field in guards)}",
+        "{quote('id')} = %s AND %s IS NOT NULL",
+        (_GUARDS, "-k", "version_has_moved_on"),
+    ),
+    Mutant(
+        "rescue: whose it was when it was looked for",
+        _UPKEEP,
+        " if t.worker_id == gone[t.pk]]",
+        "]",
+        (_GUARDS, "-k", "claimed_anew"),
+    ),
+    Mutant(
+        "rescue: what certainly did not begin goes back as it was",
+        _UPKEEP,
+        "return _never_began(task) and not task.revoke_requested_at",
+        "return False",
+        (_VERBS, "-k", "certainly_did_not_begin"),
+    ),
+    Mutant(
+        "rescue: unless somebody wants its end",
+        _UPKEEP,
+        "return _never_began(task) and not task.revoke_requested_at",
+        "return _never_began(task)",
+        (_VERBS, "-k", "certainly_did_not_begin"),
+    ),
+    Mutant(
+        "begin: what must not run twice has begun in the table first",
+        _SETTLING,
+        "certain = [claim for claim in claims if claim.begins_surely]",
+        "certain: list[Claim] = []",
+        (_GUARDS, "-k", "must_not_run_twice"),
+    ),
+    Mutant(
+        "settle: the culprit of a batch is looked for",
+        _SETTLING,
+        "            if len(batch) == 1:\n",
+        "            if batch:\n",
+        (_GUARDS, "-k", "costs_no_other"),
+    ),
+    Mutant(
+        "strays: a second look",
+        "django_tasktrack/engines/strays.py",
+        "known = self._suspects & unknown.keys()",
+        "known = frozenset(unknown)",
+        (_GUARDS, "-k", "no_stray"),
+        _SERVER,
+    ),
+    Mutant(
+        "revoke: a committed beginning counts",
+        _CONTROL,
+        "attempt=-1 if began is None and not request.started else 0",
+        "attempt=-1 if began is None else 0",
+        (_GUARDS, "-k", "counts_though"),
+    ),
+    Mutant(
+        "lost: a worker that hears nothing of itself gives up",
+        _REGISTRATION,
+        "if silence > self._lease and not self._locked:",
+        "if silence > 3600:",
+        (_LIVES, "-k", "froze_is_refused"),
+        _SERVER,
+    ),
+    Mutant(
+        "heartbeat: whether the worker is dead",
+        _HEARTBEAT,
+        "if os.getppid() != worker:",
+        "if not worker:",
+        (_LIVES, "-k", "worker_that_is_dead"),
+    ),
+    Mutant(
+        "heartbeat: whether the worker is stopped",
+        _HEARTBEAT,
+        "if not _is_stopped(worker):",
+        "if worker:",
+        (_LIVES, "-k", "worker_that_is_stopped"),
+        _SERVER,
+    ),
+    Mutant(
+        "liveness: who has its lock is not silent",
+        _UPKEEP,
+        ".exclude(pk__in=living)",
+        "",
+        (_LIVES, "-k", "on_sqlite_a_worker_whose_heartbeat_froze"),
+    ),
+    Mutant(
+        "liveness: who has dropped its lock is dead",
+        _UPKEEP,
+        "silent | Q(pk__in=dead)",
+        "silent",
+        (_LIVES, "-k", "noticed_at_once"),
+    ),
+    Mutant(
+        "terminate: a group of its own",
+        _FORKSERVER,
+        "        os.setpgid(0, 0)",
+        "        # ",
+        (_ENDS, "-k", "second_at_the_most"),
+    ),
+    Mutant(
+        "terminate: what a dead child has started",
+        _FORKSERVER,
+        "os.killpg(pid, signal.SIGKILL)  # what",
+        "pass  # what",
+        (_ENDS, "-k", "dies_with_its_process"),
+    ),
+    Mutant(
+        "terminate: no further task while being killed",
+        _PREFORK,
+        "if child.kill_at != math.inf or child.verdict is not None:",
+        "if child.verdict is not None:",
+        (_ENDS, "-k", "no_further_task"),
+    ),
+    Mutant(
+        "stop: a service manager's signal to all spares the children",
+        _FORKSERVER,
+        "        if doom[0]:\n",
+        "        if True:\n",
+        ("tests/live/test_stopping.py", "-k", "every_process_of_the_service"),
+    ),
+    Mutant(
+        "verbs: what the database breaks off is tried again",
+        "django_tasktrack/transitions/door.py",
+        "_TRIES = 5",
+        "_TRIES = 1",
+        (_RACES, "-k", "nobody_s_error"),
+        _SERVER,
+    ),
+    Mutant(
+        "fork: signals wait meanwhile",
+        "django_tasktrack/forking.py",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ())",
+        ("tests/test_forking.py",),
+    ),
+    Mutant(
+        "hygiene: the process as it was",
+        "django_tasktrack/pools/surroundings.py",
+        "        os.fchdir(self._directory)\n",
+        "        return True\n        os.fchdir(self._directory)\n",
+        (_HOSTILE, "-k", "as_the_first_one_did and prefork"),
+    ),
+    Mutant(
+        "hygiene: connections as they were",
+        _HYGIENE,
+        "if connection.in_atomic_block or not connection.autocommit or sessions.is_changed(connection):",
+        "if connection.in_atomic_block:",
+        (_HOSTILE, "-k", "as_the_first_one_did and prefork"),
+    ),
+    Mutant(
+        "log: no exception says a line of its own",
+        "django_tasktrack/management/logs.py",
+        'return text.replace("\\n", "\\n    ")',
+        "return text",
+        (_HOSTILE, "-k", "exception_with_control"),
+    ),
+    Mutant(
+        "history: the trigger",
+        "django_tasktrack/migrations/0002_history_is_append_only.py",
+        "migrations.RunPython(create, drop,",
+        "migrations.RunPython(drop, drop,",
+        (_HISTORY, "-k", "database_itself"),
     ),
     Mutant(
         "asyncio: the end is told before the connections are looked at",
