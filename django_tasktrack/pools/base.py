@@ -11,14 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ..outcomes import Claim, Outcome, Report
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A body ended by itself. Moments are on this process's monotonic clock, here and below."""
 
     claim: Claim
@@ -27,8 +26,7 @@ class Finished:
     ended: float
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(NamedTuple):
     """The process that ran a body ended under it."""
 
     claim: Claim
@@ -37,8 +35,7 @@ class Died:
     ended: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """A running task told how far it is."""
 
     claim: Claim

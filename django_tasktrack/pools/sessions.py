@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
@@ -22,10 +23,14 @@ _LASTING = re.compile(
 _changed: WeakSet[BaseDatabaseWrapper] = WeakSet()
 
 
+_thread = threading.local()
+
+
 def watch() -> None:
     """Notice such statements on this thread's connections, from now on."""
-    for connection in connections.all():
-        if _note not in connection.execute_wrappers:
+    if not getattr(_thread, "is_watched", False):
+        _thread.is_watched = True
+        for connection in connections.all(initialized_only=True):
             connection.execute_wrappers.append(_note)
 
 
@@ -43,6 +48,8 @@ def _note(execute: Callable[..., Any], sql: str, params: Any, many: bool, contex
 def _on_new_session(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     """What a session is set up with is not a change: MariaDB's is, with a SET of Django's own."""
     _changed.discard(connection)
+    if getattr(_thread, "is_watched", False) and _note not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_note)
 
 
 connection_created.connect(_on_new_session, dispatch_uid="django_tasktrack.pools.sessions")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from django_tasktrack import task
 from django_tasktrack.declaration import Task
@@ -36,7 +35,6 @@ async def attempted(self: Task[..., Any]) -> str:
 
 
 def claim(lease: int) -> Claim:
-    now = timezone.now()
     return Claim(
         task_id=TASK_ID,
         name=attempted.name,
@@ -50,8 +48,7 @@ def claim(lease: int) -> Claim:
         lease=lease,
         worker_id=1,
         max_attempts=None,
-        created_at=now,
-        run_after=now,
+        eta=None,
         expires_at=None,
         owner="",
         goal_id=None,
