@@ -23,7 +23,6 @@ from ..pools.base import Event, Reported
 from ..registration import Registration
 from ..vendors import Vendor, errors
 from ..waker import Waker
-from . import tasklog
 from .claiming import Claiming, Plan
 from .outbox import FLUSH_LIMIT, Outbox
 from .revoking import Revoking
@@ -106,6 +105,7 @@ class DatabaseEngine:
         try:
             self._work()
         finally:
+            self._settling.log.sum_up()
             self.left_bodies_running = (
                 self.left_bodies_running or self._pool.leaves_bodies_running()
             )
@@ -157,7 +157,7 @@ class DatabaseEngine:
         if self._claims:
             ready = self._settling.begin_surely(self._claims)
             for claim in ready:
-                tasklog.log_start(claim)
+                self._settling.log.start(claim)
             self._pool.submit(ready)
             self._claims = []
 

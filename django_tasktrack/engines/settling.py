@@ -15,10 +15,10 @@ from ..outcomes import Claim, Report, failed
 from ..pools import Pool
 from ..pools.base import Died, Finished, Reported
 from ..vendors import Vendor, errors
-from . import tasklog
 from .claiming import Claiming
 from .outbox import Outbox
 from .revoking import Revoking
+from .tasklog import TaskLog
 
 logger = logging.getLogger("django_tasktrack.worker")
 
@@ -38,6 +38,7 @@ class Settling:
     def __init__(
         self, vendor: Vendor, pool: Pool, outbox: Outbox, revoking: Revoking, claiming: Claiming
     ) -> None:
+        self.log = TaskLog()
         self._vendor = vendor
         self._pool = pool
         self._outbox = outbox
@@ -60,10 +61,11 @@ class Settling:
             moments.append(max(at, time.monotonic() + BUSY_PAUSE) if self._busy else at)
         if self._reports:
             moments.append(self._progress_at)
-        return min(moments, default=math.inf)
+        return min(*moments, self.log.due_at(), math.inf)
 
     def run(self) -> None:
         """Write what has piled up. What somebody's transaction holds stays for the next time."""
+        self.log.sum_up(time.monotonic())
         self._show_long_ones()
         self._write_progress()
         self._busy = False
@@ -99,7 +101,7 @@ class Settling:
         self._claiming.learn(event.ended - event.began)
         self._shown.discard((claim.task_id, claim.lease))
         change = self._change_of(event)
-        tasklog.log_end(claim, change)
+        self.log.end(claim, change)
         self._outbox.add(change)
 
     def _change_of(self, event: Finished | Died) -> Change:

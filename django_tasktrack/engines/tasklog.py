@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections import Counter
 
 from .. import states
 from ..changes import Change
@@ -13,23 +16,60 @@ from ..states import State
 logger = logging.getLogger("django_tasktrack.task")
 
 
-def log_start(claim: Claim) -> None:
-    """Say that a body begins: for debugging, because its end is told too."""
-    logger.debug("%s[%s] started", claim.name, claim.task_id)
+#: So many successes are told one by one in a second. Of more only the number is told: nobody reads them, and
+#: writing them would take longer than running short tasks. At DEBUG each has its line.
+LINES_A_SECOND = 100
 
 
-def log_end(claim: Claim, change: Change) -> None:
-    """Say how an attempt ended, before it is written.
+class TaskLog:
+    """Tells what becomes of tasks, each in a line; of what everything else drowns in, how many."""
 
-    Args:
-        claim: what ran.
-        change: what its end means for the task.
-    """
-    level = _level(change)
-    if not logger.isEnabledFor(level):
-        return
-    failed = change.transition is states.FAIL
-    _write(level, f"{claim.name}[{claim.task_id}] {_words(claim, change)}", _trace(change, failed))
+    def __init__(self) -> None:
+        self._began = -math.inf
+        self._told = 0
+        self._untold: Counter[str] = Counter()
+
+    def start(self, claim: Claim) -> None:
+        """Say that a body begins: for debugging, because its end is told too."""
+        logger.debug("%s[%s] started", claim.name, claim.task_id)
+
+    def end(self, claim: Claim, change: Change) -> None:
+        """Say how an attempt ended, before it is written.
+
+        Args:
+            claim: what ran.
+            change: what its end means for the task.
+        """
+        level = _level(change)
+        if not logger.isEnabledFor(level) or (level == logging.INFO and self._is_too_many(claim)):
+            return
+        failed = change.transition is states.FAIL
+        text = f"{claim.name}[{claim.task_id}] {_words(claim, change)}"
+        _write(level, text, _trace(change, failed))
+
+    def due_at(self) -> float:
+        """When to call ``sum_up`` next, on the monotonic clock."""
+        return self._began + 1.0 if self._untold else math.inf
+
+    def sum_up(self, now: float = math.inf) -> None:
+        """Tell how many successes had no line of their own, once their second is over."""
+        if not self._untold or now < self.due_at():
+            return
+        counts = ", ".join(f"{name} {count:,}" for name, count in self._untold.most_common())
+        logger.info("%s more succeeded: %s", f"{self._untold.total():,}", counts)
+        self._untold.clear()
+
+    def _is_too_many(self, claim: Claim) -> bool:
+        """Count a success. True: it has no line of its own."""
+        now = time.monotonic()
+        if now >= self._began + 1.0:
+            self.sum_up(now)
+            self._began, self._told = now, 0
+        self._told += 1
+        if self._told <= LINES_A_SECOND or logger.isEnabledFor(logging.DEBUG):
+            return False
+        self._untold[claim.name] += 1
+        return True
 
 
 def _level(change: Change) -> int:
@@ -84,6 +124,6 @@ def _trace(change: Change, failed: bool) -> str | None:
 
 def _write(level: int, text: str, trace: str | None) -> None:
     """Log a line, with a traceback that is text: its exception was raised in another process."""
-    record = logger.makeRecord(logger.name, level, __file__, 0, text, (), None, "log_end")
+    record = logger.makeRecord(logger.name, level, __file__, 0, text, (), None, "end")
     record.exc_text = trace
     logger.handle(record)

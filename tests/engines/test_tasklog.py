@@ -9,7 +9,7 @@ import pytest
 
 from django_tasktrack import states, transitions
 from django_tasktrack.changes import Change, RevokeRequest
-from django_tasktrack.engines.tasklog import log_end, log_start
+from django_tasktrack.engines.tasklog import LINES_A_SECOND, TaskLog
 from django_tasktrack.management.logs import OneLine
 from django_tasktrack.outcomes import Outcome, failed, ignored, retry_later, succeeded
 from tests.test_declaration import make_claim
@@ -21,7 +21,7 @@ NAMED = f"{CLAIM.name}[{CLAIM.task_id}] "
 def logged(caplog: pytest.LogCaptureFixture, change: Change) -> tuple[str, str]:
     """Level and text of the one record."""
     with caplog.at_level(logging.DEBUG, logger="django_tasktrack.task"):
-        log_end(CLAIM, change)
+        TaskLog().end(CLAIM, change)
     (record,) = caplog.records
     assert record.name == "django_tasktrack.task"
     message = record.getMessage()
@@ -63,7 +63,7 @@ def test_failure_comes_with_its_traceback(caplog: pytest.LogCaptureFixture) -> N
     logged(caplog, end(failed(error("two\nlines"))))
     first, second, *_ = OneLine("%(message)s").format(caplog.records[0]).splitlines()
     assert first == f"{NAMED}failed in 2.500 s: ValueError: two\\nlines"
-    assert second == "Traceback (most recent call last):"
+    assert second == "    Traceback (most recent call last):"
 
 
 def test_revoked_task_says_by_whom(caplog: pytest.LogCaptureFixture) -> None:
@@ -85,18 +85,49 @@ def test_lost_task_counts_its_crashes(
     settings.TASKTRACK = {}
     claim = CLAIM._replace(crashes=crashes)
     with caplog.at_level(logging.DEBUG, logger="django_tasktrack.task"):
-        log_end(claim, transitions.lost(claim, 100.0, "signal SIGKILL"))
+        TaskLog().end(claim, transitions.lost(claim, 100.0, "signal SIGKILL"))
     (record,) = caplog.records
     assert (record.levelname, record.getMessage().removeprefix(NAMED)) == told
 
 
 def test_start_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="django_tasktrack.task"):
-        log_start(CLAIM)
+        TaskLog().start(CLAIM)
     assert caplog.records == []
 
 
 def test_nothing_is_composed_that_nobody_reads(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, logger="django_tasktrack.task"):
-        log_end(CLAIM, end(succeeded("1")))
+        TaskLog().end(CLAIM, end(succeeded("1")))
     assert caplog.records == []
+
+
+def test_successes_beyond_so_many_a_second_are_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("django_tasktrack.engines.tasklog.time.monotonic", lambda: now)
+    log, other = TaskLog(), make_claim(name="y")
+    with caplog.at_level(logging.INFO, logger="django_tasktrack.task"):
+        for claim in [CLAIM] * (LINES_A_SECOND + 1200) + [other] * 3:
+            log.end(claim, end(succeeded("1")))
+        assert len(caplog.records) == LINES_A_SECOND
+        log.end(CLAIM, end(failed(error())))
+        assert len(caplog.records) == LINES_A_SECOND + 1, "a failure always has its line"
+        assert log.due_at() == 1001.0
+        log.sum_up(1000.9)
+        assert len(caplog.records) == LINES_A_SECOND + 1
+        now = 1001.0
+        log.end(CLAIM, end(succeeded("1")))
+    *_, summary, single = [record.getMessage() for record in caplog.records]
+    assert summary == f"1,203 more succeeded: {CLAIM.name} 1,200, y 3"
+    assert single.endswith("succeeded in 2.500 s")
+    assert log.due_at() == float("inf")
+
+
+def test_at_debug_each_success_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    log = TaskLog()
+    with caplog.at_level(logging.DEBUG, logger="django_tasktrack.task"):
+        for _ in range(LINES_A_SECOND + 5):
+            log.end(CLAIM, end(succeeded("1")))
+    assert len(caplog.records) == LINES_A_SECOND + 5
