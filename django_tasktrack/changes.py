@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .outcomes import Claim, Error, Outcome
@@ -39,8 +39,7 @@ class NewTask:
     unique_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One transition of one task, with the fence that it must pass.
 
     The row is written only while its state is one that the transition may leave, and its lease and

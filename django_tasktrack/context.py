@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import reprlib
 import threading
@@ -51,7 +52,7 @@ class Context:
 
     Args:
         claim: what runs.
-        request: what the task sees of it.
+        request: makes what the task sees of it, once it looks.
         send: passes a report on to whoever writes it.
         revoked: says whether someone wants this attempt to end.
     """
@@ -59,12 +60,12 @@ class Context:
     def __init__(
         self,
         claim: Claim,
-        request: Request,
+        request: Callable[[], Request],
         send: Callable[[Report], None],
         revoked: Callable[[], bool],
     ) -> None:
         self.claim = claim
-        self.request = request
+        self._make_request = request
         self.current: float | None = None
         self.total: float | None = None
         self.label = ""
@@ -76,6 +77,11 @@ class Context:
         self._sent_at = -math.inf
         self._open = True
         self._lock = threading.RLock()  # a task may report from threads of its own
+
+    @functools.cached_property
+    def request(self) -> Request:
+        """What the task sees of the attempt."""
+        return self._make_request()
 
     def checkpoint(self) -> None:
         """Raise ``TaskRevoked`` here if someone has asked to revoke this task."""

@@ -32,8 +32,7 @@ class Claim(NamedTuple):
     lease: int
     worker_id: int
     max_attempts: int | None
-    created_at: datetime
-    run_after: datetime
+    eta: datetime | None
     expires_at: datetime | None
     owner: str
     goal_id: int | None
@@ -94,8 +93,7 @@ def _cap(text: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one attempt ended.
 
     Attributes:

@@ -16,6 +16,7 @@ from .exceptions import PayloadError
 #: Lists and dicts may stand in each other this deep: MariaDB carries 31 levels, the others more.
 MAX_DEPTH = 30
 
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _SCALARS = (str, int, float, bool, type(None))
 _STRING_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+\d+')
 
@@ -35,8 +36,8 @@ def encode(value: object, what: str) -> str:
         PayloadError: naming the path of the first value that cannot be carried, and its type.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        size = len(text.encode())
+        text = _ENCODER.encode(value)
+        size = len(text) if text.isascii() else len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise _explain(value, what, error) from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from . import registry
@@ -92,7 +93,7 @@ class _Attempt:
         self.claim = claim
         self.definition = registry.get(claim.name)
         self._args, self._kwargs = decode(claim.args), decode(claim.kwargs)
-        request = _request(claim, self._args, self._kwargs, worker)
+        request = partial(_request, claim, tuple(self._args), self._kwargs, worker)
         self.context = Context(claim, request, send, is_revoked)
 
     def call(self) -> Any:
@@ -129,17 +130,17 @@ def _retry_reason(claim: Claim, max_retries: int | None = None) -> str:
     return f"retry {claim.retries + 1}{allowed}"
 
 
-def _request(claim: Claim, args: list[Any], kwargs: dict[str, Any], worker: str) -> Request:
+def _request(claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any], worker: str) -> Request:
     return Request(
         id=str(claim.task_id),
         task=claim.name,
-        args=tuple(args),
+        args=args,
         kwargs=kwargs,
         attempt=claim.attempt,
         retries=claim.retries,
         hostname=worker,
         delivery_info={"routing_key": claim.queue, "priority": claim.priority},
-        eta=claim.run_after if claim.run_after > claim.created_at else None,
+        eta=claim.eta,
         expires=claim.expires_at,
         owner=claim.owner,
     )

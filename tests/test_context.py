@@ -45,7 +45,7 @@ def revoked() -> list[bool]:
 
 @pytest.fixture
 def attempt(sent: list[Report], revoked: list[bool]) -> Context:
-    return Context(make_claim(), Request(id="1"), sent.append, lambda: bool(revoked))
+    return Context(make_claim(), lambda: Request(id="1"), sent.append, lambda: bool(revoked))
 
 
 def test_first_report_is_passed_on_at_once(

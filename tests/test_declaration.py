@@ -40,11 +40,10 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_claim(**values: Any) -> Claim:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
     given: dict[str, Any] = {
         "task_id": new_id(), "name": "x", "args": "[]", "kwargs": "{}", "queue": "default",
         "priority": 0, "attempt": 1, "losses": 0, "crashes": 0, "lease": 1, "worker_id": 1,
-        "max_attempts": 4, "created_at": now, "run_after": now, "expires_at": None, "owner": "",
+        "max_attempts": 4, "eta": None, "expires_at": None, "owner": "",
         "goal_id": None,
     }  # fmt: skip
     return Claim(**{**given, **values})
@@ -53,7 +52,9 @@ def make_claim(**values: Any) -> Claim:
 def attempt(sent: list[Report] | None = None, **values: Any) -> running:
     """A running attempt whose reports are collected in ``sent``."""
     collected: list[Report] = [] if sent is None else sent
-    return running(Context(make_claim(**values), Request(id="1"), collected.append, lambda: False))
+    return running(
+        Context(make_claim(**values), lambda: Request(id="1"), collected.append, lambda: False)
+    )
 
 
 def policy_of(declared: Task[..., Any]) -> RetryPolicy:

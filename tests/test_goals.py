@@ -72,7 +72,7 @@ def over(goal: PursuedGoal) -> None:
 
 
 def attempt_of(claim: Claim) -> running:
-    return running(Context(claim, Request(id=str(claim.task_id)), lambda _: None, lambda: False))
+    return running(Context(claim, Request, lambda _: None, lambda: False))
 
 
 # Pursue

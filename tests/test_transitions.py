@@ -551,7 +551,7 @@ def _claim_of(task: TrackedTask) -> Claim:
     assert task.worker_id
     return Claim(
         task.pk, task.name, "[]", "{}", task.queue, 0, task.attempt, 0, 0, task.lease,
-        task.worker_id, None, task.created_at, task.run_after, None, "", task.goal_id,
+        task.worker_id, None, None, None, "", task.goal_id,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -118,7 +117,7 @@ def _rescued(task: TrackedTask) -> Change:
     if task.revoke_requested_at:
         request = RevokeRequest.of_row(task.pk, task.lease, task.goal_id, task.revoke_request)
         began = None if _never_began(task) else now
-        return replace(stopped(request, task.worker_id or 0, began), began_reason="presumed")
+        return stopped(request, task.worker_id or 0, began)._replace(began_reason="presumed")
     return lost_attempt(
         task.pk,
         task.lease,

@@ -240,6 +240,7 @@ class Vendor:
                 task_id=row.pop("id"),
                 args=row.pop("args_text"),
                 kwargs=row.pop("kwargs_text"),
+                eta=_eta(row.pop("created_at"), row.pop("run_after")),
                 worker_id=worker_id,
                 **row,
             )
@@ -415,6 +416,11 @@ def key_churns(task: NewTask) -> TasktrackError:
         " each time by a task that had ended when it was looked for.",
         hint="Enqueue it again, or choose a key that fewer tasks share.",
     )
+
+
+def _eta(created: datetime, run_after: datetime) -> datetime | None:
+    """When a task was to run, if not at once."""
+    return run_after if run_after > created else None
 
 
 def _passes(task: TrackedTask, change: Change) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from ..changes import Change, NewTask, ProgressWrite, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
-from ..states import ENQUEUE, Stage
+from ..states import ENQUEUE, TRANSITIONS, Stage
 from .base import UNIQUE_TRIES, Vendor, by_unique_key, key_churns
 from .sessions import is_pooled
 
@@ -99,7 +99,8 @@ UPDATE {_TASK} t
 SET stage = {Stage.CLAIMED:d}, worker_id = %(worker)s, lease = t.lease + 1, attempt = t.attempt + 1
 FROM picked WHERE t.id = picked.id
 RETURNING t.id, t.name, t.args::text, t.kwargs::text, t.queue, t.priority, t.attempt, t.losses,
-          t.crashes, t.lease, t.worker_id, t.max_attempts, t.created_at, t.run_after, t.expires_at,
+          t.crashes, t.lease, t.worker_id, t.max_attempts,
+          CASE WHEN t.run_after > t.created_at THEN t.run_after END, t.expires_at,
           t.owner, t.goal_id, t.time_limit, t.soft_time_limit, t.rerun_if_lost
 """
 
@@ -113,17 +114,7 @@ _FENCE = """t.state = ANY (string_to_array(a.sources, ','))
 
 # The rows are found by primary key alone, and everything after reads the locked rows.
 _WRITE = f"""
-WITH asked AS (
-    SELECT * FROM unnest(
-        %s::uuid[], %s::bigint[], %s::bigint[], %s::text[], %s::bool[], %s::text[], %s::text[],
-        %s::int[], %s::float8[], %s::jsonb[], %s::text[], %s::text[], %s::text[],
-        %s::text[], %s::text[], %s::float8[], %s::text[], %s::bigint[], %s::float8[], %s::int[],
-        %s::int[], %s::int[], %s::int[], %s::bool[], %s::int[])
-    AS a(id, lease, worker_id, sources, yields, label, target, stage,
-         delay, result, error_type, error_message, traceback,
-         reason, actor, began_ago, began_reason, began_lease, happened_ago, bump, attempt,
-         losses, crashes, afresh, max_attempts)
-), held AS MATERIALIZED (
+WITH asked AS ({{asked}}), held AS MATERIALIZED (
     SELECT a.*, t.changed_at, t.state AS old_state, t.seq AS old_seq, t.attempt AS old_attempt,
            a.began_ago IS NOT NULL AND t.state IN ('PENDING', 'RETRY') AS begins,
            (SELECT clock_timestamp()) AS now
@@ -191,8 +182,7 @@ SELECT id FROM changed
 
 # Rows that a write passed over, and whether their fence would still hold once they are free.
 _STILL_FENCED = f"""
-SELECT t.id FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::text[], %s::bool[], %s::text[])
-    AS a(id, lease, worker_id, sources, yields, label)
+SELECT t.id FROM ({{asked}}) AS a
 JOIN {_TASK} t ON t.id = a.id
 WHERE {_FENCE}
 """
@@ -285,12 +275,16 @@ class PostgreSQLVendor(Vendor):
 
     def write(self, changes: Sequence[Change], *, wait: bool = False) -> Written:
         asked = frozenset(change.task_id for change in changes)
-        sql = _WRITE.format(lock="" if wait else "SKIP LOCKED")
-        applied = frozenset(row[0] for row in self._rows(sql, _columns(changes)))
+        lock = "" if wait else "SKIP LOCKED"
+        asked_for = _columns(changes)
+        rows = self._rows(_WRITE.format(asked=asked_for.sql, lock=lock), asked_for.params)
+        applied = frozenset(row[0] for row in rows)
         missed = [change for change in changes if change.task_id not in applied]
         busy: frozenset[UUID] = frozenset()
         if missed and not wait:
-            busy = frozenset(row[0] for row in self._rows(_STILL_FENCED, _fences(missed)))
+            fences = Table(_fences(missed))
+            rows = self._rows(_STILL_FENCED.format(asked=fences.sql), fences.params)
+            busy = frozenset(row[0] for row in rows)
         return Written(applied, busy, asked - applied - busy)
 
     def promote(self, limit: int = 1000) -> tuple[int, float | None]:
@@ -360,40 +354,74 @@ def _new_columns(tasks: Sequence[NewTask]) -> list[list[Any]]:
     return list(columns.values())
 
 
-def _fences(changes: Sequence[Change]) -> list[list[Any]]:
-    return [
-        [change.task_id for change in changes],
-        [change.lease for change in changes],
-        [change.worker_id for change in changes],
-        [",".join(change.transition.stored_sources) for change in changes],
-        [change.transition.yields for change in changes],
-        [change.label for change in changes],
-    ]
+_Column = tuple[tuple[str, str], list[Any]]
 
 
-def _columns(changes: Sequence[Change]) -> list[list[Any]]:
-    """The changes column by column, in the order that ``_WRITE`` names them."""
+class Table:
+    """Values as the rows of a subquery, column by column.
+
+    Most columns of most batches hold one value: such a one is sent once and not for each row, which is
+    what most of the time for a large batch went to. The statements that come of it are few, so that the
+    driver keeps them prepared.
+
+    Args:
+        columns: name and type → a value for each row; the first one is an array always.
+    """
+
+    def __init__(self, columns: Mapping[tuple[str, str], list[Any]]) -> None:
+        arrays: list[_Column] = []
+        constants: list[_Column] = []
+        for number, (column, values) in enumerate(columns.items()):
+            same = number and values.count(values[0]) == len(values)
+            (constants if same else arrays).append((column, values))
+        names = ", ".join(name for (name, _), _ in arrays)
+        types = ", ".join(f"%s::{kind}[]" for (_, kind), _ in arrays)
+        self.sql = f"SELECT * FROM unnest({types}) AS v({names})"
+        if constants:
+            listed = ", ".join(f"%s::{kind} AS {name}" for (name, kind), _ in constants)
+            self.sql += f", (SELECT {listed}) AS c"
+        self.params = [values for _, values in arrays] + [values[0] for _, values in constants]
+
+
+def _fences(changes: Sequence[Change]) -> dict[tuple[str, str], list[Any]]:
+    return {
+        ("id", "uuid"): [change.task_id for change in changes],
+        ("lease", "bigint"): [change.lease for change in changes],
+        ("worker_id", "bigint"): [change.worker_id for change in changes],
+        ("sources", "text"): [_SOURCES[change.transition.name] for change in changes],
+        ("yields", "bool"): [change.transition.yields for change in changes],
+        ("label", "text"): [change.label for change in changes],
+    }
+
+
+_SOURCES = {t.name: ",".join(t.stored_sources) for t in TRANSITIONS}
+
+
+def _columns(changes: Sequence[Change]) -> Table:
+    """The changes as ``_WRITE`` reads them."""
     errors = [change.error for change in changes]
     now = time.monotonic()
-    return [
-        *_fences(changes),
-        [change.target.value for change in changes],
-        [int(change.stage) for change in changes],
-        _floats(change.delay for change in changes),
-        [change.result for change in changes],
-        [error.type if error else "" for error in errors],
-        [error.message if error else "" for error in errors],
-        [error.traceback if error else "" for error in errors],
-        [change.reason[:255] for change in changes],
-        [change.actor[:255] for change in changes],
-        [change.began_ago(now) for change in changes],
-        [change.began_reason for change in changes],
-        [change.began_lease for change in changes],
-        [change.happened_ago(now) for change in changes],
-        [change.bump for change in changes],
-        [change.attempt for change in changes],
-        [change.losses for change in changes],
-        [change.crashes for change in changes],
-        [change.afresh for change in changes],
-        [change.max_attempts for change in changes],
-    ]
+    return Table(
+        {
+            **_fences(changes),
+            ("target", "text"): [change.target.value for change in changes],
+            ("stage", "int"): [int(change.stage) for change in changes],
+            ("delay", "float8"): _floats(change.delay for change in changes),
+            ("result", "jsonb"): [change.result for change in changes],
+            ("error_type", "text"): [error.type if error else "" for error in errors],
+            ("error_message", "text"): [error.message if error else "" for error in errors],
+            ("traceback", "text"): [error.traceback if error else "" for error in errors],
+            ("reason", "text"): [change.reason[:255] for change in changes],
+            ("actor", "text"): [change.actor[:255] for change in changes],
+            ("began_ago", "float8"): [change.began_ago(now) for change in changes],
+            ("began_reason", "text"): [change.began_reason for change in changes],
+            ("began_lease", "bigint"): [change.began_lease for change in changes],
+            ("happened_ago", "float8"): [change.happened_ago(now) for change in changes],
+            ("bump", "int"): [change.bump for change in changes],
+            ("attempt", "int"): [change.attempt for change in changes],
+            ("losses", "int"): [change.losses for change in changes],
+            ("crashes", "int"): [change.crashes for change in changes],
+            ("afresh", "bool"): [change.afresh for change in changes],
+            ("max_attempts", "int"): [change.max_attempts for change in changes],
+        }
+    )

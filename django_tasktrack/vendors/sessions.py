@@ -62,13 +62,16 @@ def _postgresql_options(given: dict[str, Any], patience: int) -> dict[str, Any]:
         "tcp_user_timeout": patience * 1000,
     }
     own = {name: value for name, value in given.items() if name != "pool"}
-    return {**network, **own, "isolation_level": IsolationLevel.READ_COMMITTED}
+    # The same few statements again and again, with thousands of values: the server binds and plans them.
+    fast = {"server_side_binding": True, "prepare_threshold": 1}
+    return {**network, **own, **fast, "isolation_level": IsolationLevel.READ_COMMITTED}
 
 
 def _prepare_postgresql(connection: BaseDatabaseWrapper, patience: int) -> None:
     driver = connection.connection
     driver.wait = _patient(driver, patience + 1)  # after the server, whose verdict is clearer
     if is_pooled(connection):
+        driver.prepare_threshold = None  # what one session has prepared, the next one does not know
         return
     session = {
         "default_transaction_isolation": "read committed",

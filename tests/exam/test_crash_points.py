@@ -207,8 +207,7 @@ def achieving() -> Callable[[], object]:
     """Inside a task, with a write of the task's own."""
     one = served()[0]
     goal = Goal.objects.get(tasks=one.task_id)
-    request = context.Request(id=str(one.task_id))
-    running = context.Context(one, request, lambda _: None, lambda: False)
+    running = context.Context(one, context.Request, lambda _: None, lambda: False)
 
     def achieve() -> None:
         with context.running(running), transaction.atomic():

@@ -41,7 +41,7 @@ def terminal(level: str | None = None) -> Iterator[io.StringIO]:
 def test_what_a_task_logs_is_shown_with_its_name_and_id() -> None:
     claim = make_claim()
     reports: list[Report] = []
-    attempt = Context(claim, Request(id="1"), reports.append, lambda: False)
+    attempt = Context(claim, lambda: Request(id="1"), reports.append, lambda: False)
     with terminal() as shown:
         with running(attempt):
             logging.getLogger("invoices.tasks").info("half of it")

@@ -252,8 +252,8 @@ def test_claim_carries_all_that_running_needs(vendor: Vendor, worker_id: int) ->
     (claim,) = take(vendor, worker_id)
     task = row(new.task_id)
     assert claim._replace(args="", kwargs="") == Claim(
-        new.task_id, NAME, "", "", "mail", 3, 1, 0, 0, 1, worker_id, 4, task.created_at,
-        task.run_after, task.expires_at, "7", 9, 9.5, 8.0, False,
+        new.task_id, NAME, "", "", "mail", 3, 1, 0, 0, 1, worker_id, 4, None,
+        task.expires_at, "7", 9, 9.5, 8.0, False,
     )  # fmt: skip
     assert (decode(claim.args), decode(claim.kwargs)) == ([1, 2.5], {"k": ["ä"]})
 
