@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections import deque
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import NamedTuple
 
@@ -19,13 +19,12 @@ from django.db import connections
 from .. import context, runner
 from ..exceptions import SoftTimeLimitExceeded
 from ..outcomes import Claim, Outcome, Report
-from .desk import Desk
 from .hygiene import clean_connections, flush_output, prepare_connections, run_coroutine
-from .link import Link
 from .surroundings import Surroundings
 
 logger = logging.getLogger("django_tasktrack.worker")
 
+REVOKE = "revoke"
 #: Sent to a child, and to it alone, when the soft time limit of its task has passed.
 SOFT_LIMIT_SIGNAL = signal.SIGUSR1
 
@@ -46,30 +45,20 @@ class Done(NamedTuple):
     fit: bool
 
 
-class Revoke(NamedTuple):
-    """The wish that a body ends at its next checkpoint; ``number`` is its claim's."""
-
-    number: int
-
-
-#: To a child: numbered claims to run, a wish for the one that runs, None to end.
-ToChild = list[tuple[int, Claim]] | Revoke | None
+#: To a child: a claim to run, ``REVOKE`` for the one that runs, None to end.
+ToChild = Claim | str | None
 FromChild = Report | Done
 
 
 class Child:
     """The child's side of its link with the worker."""
 
-    def __init__(self, link: Link, desk: Desk, worker: str) -> None:
+    def __init__(self, link: Connection, worker: str) -> None:
         self._link = link
-        self._desk = desk
         self._worker = worker
         self._pid = os.getpid()
-        self._number = 0
-        self._wish = 0
-        self._fit = True
-        self._in_body = False
-        self._inbox: deque[tuple[int, Claim] | None] = deque()
+        self._revoked = False
+        self._next: ToChild = None
         self._reading = threading.Lock()  # a body's own threads come here too
         self._writing = threading.Lock()
         signal.signal(SOFT_LIMIT_SIGNAL, _on_soft_limit)
@@ -78,52 +67,40 @@ class Child:
     def main(self) -> None:
         """Run what comes until the worker says to end, or is gone."""
         try:
-            while (following := self._next()) is not None:
-                number, claim = following
-                if self._fit and self._desk.begin(number):
-                    self._run(number, claim)
+            while (message := self._receive()) is not None:
+                if isinstance(message, Claim):
+                    self._run(message)
         except (EOFError, ConnectionResetError, BrokenPipeError):
             pass
         finally:
             connections.close_all()
 
-    def _next(self) -> tuple[int, Claim] | None:
-        """What to run next; None to end."""
+    def _receive(self) -> ToChild:
+        """The next message: one that a late thread of a body came upon, or a new one."""
         while True:
             with self._reading:
-                if self._inbox:
-                    return self._inbox.popleft()
-                self._sort(self._link.receive(wait=False))
-                if self._inbox:
-                    continue
-            self._link.wait()  # not under the lock: late threads of a body look too
+                if self._next is not None:
+                    message, self._next = self._next, None
+                    return message
+                if self._link.poll(0):
+                    received: ToChild = self._link.recv()
+                    return received
+            self._link.poll(None)
 
-    def _sort(self, messages: list[ToChild]) -> None:
-        for message in messages:
-            if message is None:
-                self._inbox.append(None)
-            elif isinstance(message, Revoke):
-                self._wish = message.number  # of what runs, or is about to
-            else:
-                self._inbox.extend(message)
-
-    def _run(self, number: int, claim: Claim) -> None:
-        self._number = number
+    def _run(self, claim: Claim) -> None:
+        self._revoked = False
         prepare_connections()
-        self._in_body = True
         began = time.perf_counter()
         outcome = runner.run(
             claim, self._worker, self._report, self._is_revoked, run_coroutine=run_coroutine
         )
         spent = time.perf_counter() - began
-        with self._reading:
-            self._in_body = False
         if os.getpid() != self._pid:
             os._exit(0)  # the body forked, and its copy came back here: it is not this child
         # Before its end is told: who sees that end finds no lock of the body's any more, and the next claim
         # no trace of it. That costs some microseconds where there is nothing to clean.
-        self._fit = self._clean() and self._surroundings.restore()
-        self._send(Done(outcome, spent, _memory(), self._fit))
+        fit = self._clean() and self._surroundings.restore()
+        self._send(Done(outcome, spent, _memory(), fit))
         flush_output()
 
     def _clean(self) -> bool:
@@ -147,9 +124,13 @@ class Child:
         if os.getpid() != self._pid:
             return False
         with self._reading:
-            if self._in_body:  # else a thread outlived its body, and what comes is the main loop's
-                self._sort(self._link.receive(wait=False))
-        return self._wish == self._number
+            while not self._revoked and self._next is None and self._link.poll(0):
+                message = self._link.recv()
+                if message == REVOKE:
+                    self._revoked = True
+                else:
+                    self._next = message  # for the main loop: this thread outlived its body
+        return self._revoked
 
 
 def _on_soft_limit(signum: int, frame: FrameType | None) -> None:
@@ -165,7 +146,5 @@ def _memory() -> int:
 
 
 def child_main(worker: str, link: socket.socket) -> None:
-    """Run a child over its socket, on which its desk comes first."""
-    _, descriptors, _, _ = socket.recv_fds(link, 1, 1)
-    if descriptors:  # else the worker is gone
-        Child(Link(link), Desk(descriptors[0]), worker).main()
+    """Run a child over its socket."""
+    Child(Connection(link.detach()), worker).main()

@@ -11,8 +11,11 @@ TROUBLE = (Error, OSError)
 _PASSING_STATES = frozenset({"40001", "40P01", "55P03"})
 _PASSING_NUMBERS = frozenset({1020, 1205, 1213})
 
-# PostgreSQL's "program limit exceeded", and read-only transactions, whose class says otherwise.
-_LIMITS, _READ_ONLY = "54", "25006"
+# PostgreSQL's "program limit exceeded".
+_LIMITS = "54"
+# Of the session, although their class says otherwise: it is read-only, or what it has prepared is out of date
+# ("cached plan must not change result type"), gone, or there twice.
+_OF_SESSION = frozenset({"25006", "0A000", "26000", "42P05"})
 # MariaDB's packet limit, and SIGNAL in a trigger: both come as OperationalError.
 _OF_DATA_NUMBERS = frozenset({1153, 1644})
 
@@ -29,7 +32,9 @@ def may_be_the_data_s(error: BaseException) -> bool:
     state, number = _codes(error)
     if isinstance(error, OperationalError | InterfaceError):
         return state[:2] == _LIMITS or number in _OF_DATA_NUMBERS
-    return state != _READ_ONLY and not passes_by_itself(error) and not isinstance(error, OSError)
+    return (
+        state not in _OF_SESSION and not passes_by_itself(error) and not isinstance(error, OSError)
+    )
 
 
 def _codes(error: BaseException) -> tuple[str, int]:

@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 #: The worker's statements skip locked rows; what locks a whole table is waited for so many seconds.
 LOCK_TIMEOUT = 1
+#: The worker's statements are few: each is prepared when it comes for the second time.
+_PREPARE_AFTER = 1
 
 
 def connect(using: str, patience: float) -> None:
@@ -62,22 +64,22 @@ def _postgresql_options(given: dict[str, Any], patience: int) -> dict[str, Any]:
         "tcp_user_timeout": patience * 1000,
     }
     own = {name: value for name, value in given.items() if name != "pool"}
-    # The same few statements again and again, with thousands of values: the server binds and plans them.
-    fast = {"server_side_binding": True, "prepare_threshold": 1}
-    return {**network, **own, **fast, "isolation_level": IsolationLevel.READ_COMMITTED}
+    fast = {"server_side_binding": True}  # thousands of values, which would all be quoted here
+    return {**network, **fast, **own, "isolation_level": IsolationLevel.READ_COMMITTED}
 
 
 def _prepare_postgresql(connection: BaseDatabaseWrapper, patience: int) -> None:
     driver = connection.connection
     driver.wait = _patient(driver, patience + 1)  # after the server, whose verdict is clearer
     if is_pooled(connection):
-        driver.prepare_threshold = None  # what one session has prepared, the next one does not know
-        return
+        return  # what one session has prepared, the next one does not know either
+    driver.prepare_threshold = _PREPARE_AFTER
     session = {
         "default_transaction_isolation": "read committed",
         "lock_timeout": f"{LOCK_TIMEOUT}s",
         "statement_timeout": f"{patience}s",
         "idle_in_transaction_session_timeout": f"{patience}s",
+        "plan_cache_mode": "force_custom_plan",  # a plan for an empty table would be kept for a full one
     }
     settings = ", ".join("set_config(%s, %s, false)" for _ in session)
     with connection.cursor() as cursor:
