@@ -23,6 +23,8 @@ POSTGRES = "TASKTRACK_TEST_POSTGRES"
 MYSQL = "TASKTRACK_TEST_MYSQL"
 #: Name of the test database that is in use already; set for worker processes.
 NAME = "TASKTRACK_TEST_DATABASE_NAME"
+#: Set where a PostgreSQL statement must come with its text each time.
+UNPREPARED = "TASKTRACK_TEST_UNPREPARED"
 _SCRATCH = "TASKTRACK_TEST_SCRATCH"
 
 
@@ -82,7 +84,10 @@ def _postgresql() -> dict[str, Any]:
         from . import postgres  # only where a server has to be started
 
         os.environ[POSTGRES] = postgres.start(scratch() / "postgres")
-    return _parsed(os.environ[POSTGRES])
+    database = _parsed(os.environ[POSTGRES])
+    if UNPREPARED in os.environ:
+        database["OPTIONS"] = {**database.get("OPTIONS", {}), "prepare_threshold": None}
+    return database
 
 
 def _mysql() -> dict[str, Any]:

@@ -73,7 +73,8 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper, patience: int) -> None:
     driver.wait = _patient(driver, patience + 1)  # after the server, whose verdict is clearer
     if is_pooled(connection):
         return  # what one session has prepared, the next one does not know either
-    driver.prepare_threshold = _PREPARE_AFTER
+    if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
+        driver.prepare_threshold = _PREPARE_AFTER
     session = {
         "default_transaction_isolation": "read committed",
         "lock_timeout": f"{LOCK_TIMEOUT}s",
