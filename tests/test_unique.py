@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import AsyncResult, enqueue_many, exceptions, goals, task, transitions
 from django_tasktrack.models import StateChange, TrackedTask
-from django_tasktrack.transitions import Answer, control
-from django_tasktrack.vendors import Vendor
+from django_tasktrack.transitions import Answer
 from tests import invariants
 from tests.app.tasks import add, echo, keyed
 from tests.inline import work
+from tests.looks import noted_looks
 
 pytestmark = pytest.mark.django_db
 
@@ -92,14 +91,7 @@ def test_retry_by_a_person_takes_the_key_again() -> None:
 def test_retry_by_a_person_is_refused_while_another_task_has_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks: list[bool] = []
-    look = control._keys_taken
-
-    def noted_look(vendor: Vendor, found: Iterable[TrackedTask], *, surely: bool) -> set[str]:
-        looks.append(surely)
-        return look(vendor, found, surely=surely)
-
-    monkeypatch.setattr(control, "_keys_taken", noted_look)
+    looks = noted_looks(monkeypatch)
     first = echo.apply_async(unique_key="a")
     first.revoke()
     second = echo.apply_async(unique_key="a")

@@ -49,9 +49,8 @@ def _on_new_session(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     """What a session is set up with is not a change: MariaDB's is, with a SET of Django's own."""
     _changed.discard(connection)
     if getattr(_thread, "is_watched", False) and _note not in connection.execute_wrappers:
-        connection.execute_wrappers.insert(
-            0, _note
-        )  # a body may have put one there, and takes the last away
+        # In front: a body may have put one of its own there, and takes the last away.
+        connection.execute_wrappers.insert(0, _note)
 
 
 connection_created.connect(_on_new_session, dispatch_uid="django_tasktrack.pools.sessions")

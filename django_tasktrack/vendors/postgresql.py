@@ -246,9 +246,8 @@ class PostgreSQLVendor(Vendor):
             keys = [task.unique_key for task in left]
             inserted = {row[0] for row in self._rows(_INSERT_UNIQUE, [*_new_columns(left), keys])}
             refused = [task for task in left if task.task_id not in inserted]
-            if not refused:
-                return holders
-            holding = dict(self._rows(_HOLDERS, [[task.unique_key for task in refused]]))
+            keys = [task.unique_key for task in refused]
+            holding = dict(self._rows(_HOLDERS, [keys])) if keys else {}
             left = [task for task in refused if task.unique_key not in holding]
             holders |= {
                 task.task_id: holding[task.unique_key]

@@ -27,6 +27,7 @@ from tests.app import tasks
 from tests.exam.report import Figures
 from tests.factories import NAME, make_worker, new_task
 from tests.inline import the_vendor
+from tests.looks import noted_looks
 from tests.workers import ROOT, wait_until, worker
 
 SIZES = [
@@ -196,14 +197,7 @@ def enqueue_keyed(number: int = 1) -> None:
 def test_a_retry_is_refused_for_a_key_whose_holder_its_transaction_does_not_see(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks: list[bool] = []
-    look = control._keys_taken
-
-    def noted_look(vendor: Vendor, found: Iterable[TrackedTask], *, surely: bool) -> set[str]:
-        looks.append(surely)
-        return look(vendor, found, surely=surely)
-
-    monkeypatch.setattr(control, "_keys_taken", noted_look)
+    looks = noted_looks(monkeypatch)
     first, free = tasks.keyed.delay(1), tasks.keyed.delay(2)
     ids = [UUID(result.id) for result in (first, free)]
     transitions.revoke(ids)
