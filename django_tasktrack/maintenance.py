@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress, repeat
+from operator import attrgetter
 from uuid import UUID
 
 from . import pursuit, transitions
+from .agenda import Agenda
 from .changes import Written
 from .models import Worker
 from .vendors import Vendor, errors
 
 logger = logging.getLogger("django_tasktrack.worker")
 
-#: Goals whose task vanished are looked for in every so manieth round.
+#: Goals whose task vanished are looked for after so many intervals.
 _ORPHANS_EVERY = 30
 
 #: Seconds until it is said again that a step has failed.
 _TELL_EVERY = 60.0
+
+#: What of an agenda calls for which step, in their order.
+_UPKEEP = attrgetter("gone", "expired", "unknown", "held", "goals")
 
 
 class Maintenance:
@@ -42,32 +48,51 @@ class Maintenance:
         known: Iterable[str],
     ) -> None:
         self._vendor = vendor
-        self._interval = interval
+        self.interval = interval
         self._lease = lease
         self._queues = queues
         self._known = frozenset(known)
         self._complained: set[str] = set()
         self._refused: set[UUID] = set()
         self._told_until: dict[str, float] = {}
-        self._round = 0
+        self._agenda: Agenda | None = None
+        self._round_at = self._orphans_at = 0.0
         self.due_at = 0.0
+
+    def heed(self, agenda: Agenda) -> None:
+        """The next round need only do what this says; where it says nothing, there is none before the
+        next agenda."""
+        if any(_UPKEEP(agenda)):
+            self._agenda, self.due_at = agenda, self._round_at
+        else:
+            later = time.monotonic() + 2 * self.interval
+            self._agenda, self.due_at = None, min(later, self._orphans_at)
 
     def run(self, now: float) -> None:
         """Do one round if it is time. ``now`` is monotonic; rounds are jittered, so workers spread."""
         if now < self.due_at:
             return
-        self.due_at = now + self._interval * random.uniform(0.8, 1.2)  # noqa: S311
-        for step in (self._rescue, self._expire, self._hold_unknown, self._unhold, self._pursue):
+        self._round_at = now + self.interval * random.uniform(0.8, 1.2)  # noqa: S311
+        self.due_at = self._round_at
+        for step in self._steps(now):
             try:
                 step()
             except Exception as error:  # one task or goal that is odd must not end the worker
                 if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):
                     raise  # the database: the next round does it
                 self._tell_failure(step.__name__.strip("_"), now)
-        self._round += 1
         # Far from the database a round takes long, and tasks wait meanwhile.
         ended = time.monotonic()
-        self.due_at = max(self.due_at, ended + 2 * (ended - now))
+        self._round_at = self.due_at = max(self._round_at, ended + 2 * (ended - now))
+
+    def _steps(self, now: float) -> Iterable[Callable[[], None]]:
+        """What this round does: what the last agenda says, once; without one, all."""
+        agenda, self._agenda = self._agenda, None
+        steps = (self._rescue, self._expire, self._hold_unknown, self._unhold, self._pursue)
+        yield from compress(steps, repeat(True) if agenda is None else _UPKEEP(agenda))
+        if now >= self._orphans_at:
+            self._orphans_at = now + _ORPHANS_EVERY * self.interval
+            yield self._adopt_orphans
 
     def _tell_failure(self, step: str, now: float) -> None:
         """Say which step the current exception has broken off, and not again at once."""
@@ -95,8 +120,9 @@ class Maintenance:
 
     def _pursue(self) -> None:
         pursuit.reconcile(self._vendor)
-        if self._round % _ORPHANS_EVERY == 0:
-            pursuit.adopt_orphans(self._vendor)
+
+    def _adopt_orphans(self) -> None:
+        pursuit.adopt_orphans(self._vendor)
 
     def _hold_unknown(self) -> None:
         alive = Worker.objects.using(self._vendor.using).alive()

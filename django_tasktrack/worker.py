@@ -149,7 +149,7 @@ class Worker:
             burst=self._options.burst,
             poll_min=self._config.POLL_MIN,
             poll_max=self._config.POLL_MAX,
-            patience=self._config.LEASE,
+            lease=self._config.LEASE,
         )
 
     def _registration(self, vendor: Vendor, pool: Pool, heartbeat: Heartbeat) -> Registration:

@@ -151,6 +151,15 @@ def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
     assert TABLE not in plans.scanned
 
 
+@pytest.mark.parametrize("queues", [[], ["q1", "q2"]], ids=["all queues", "some"])
+def test_agenda(worker_id: int, plans: Plans, queues: list[str]) -> None:
+    told = the_vendor().agenda(worker_id, queues, [NAME], 3600.0)
+    assert told
+    assert (told.due, told.unknown, told.held, told.claimed) == (True, False, True, True)
+    names = ("due", "scheduled", "claimed", "expiring", "held")
+    assert uses(plans, *(f"tasktrack_{name}" for name in names))
+
+
 def test_promote(worker_id: int, plans: Plans) -> None:
     assert the_vendor().promote()[0] == 0
     assert uses(plans, "tasktrack_scheduled")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import transitions
+from ..agenda import Agenda
 from ..outcomes import Claim
 from ..pools import Pool
 from ..registration import Registration
@@ -28,7 +29,7 @@ class Plan:
         names: the tasks that it knows.
         burst: end when nothing is due.
         poll_min, poll_max: shortest and longest pause between two looks at the table, in seconds.
-        patience: seconds after which a statement is given up.
+        lease: seconds of silence after which a worker is lost; a statement is given up after as many.
     """
 
     queues: Sequence[str]
@@ -36,7 +37,7 @@ class Plan:
     burst: bool
     poll_min: float
     poll_max: float
-    patience: float
+    lease: float
 
 
 class Claiming:
@@ -61,6 +62,17 @@ class Claiming:
         """A task of ours will be due at this monotonic moment."""
         self._claim_at = min(self._claim_at, moment)
         self._promote_at = min(self._promote_at, moment)
+
+    def heed(self, agenda: Agenda) -> None:
+        """Look now, or not before the next agenda: what it says was asked at this moment."""
+        if agenda.due:
+            self.look_now()
+        later = time.monotonic() + self._plan.poll_max
+        if self._claim_at:  # else somebody has said meanwhile that there is something to do
+            self._claim_at = later
+        if self._promote_at:
+            due_in = math.inf if agenda.scheduled_in is None else agenda.scheduled_in
+            self._promote_at = min(later, time.monotonic() + due_in)
 
     def learn(self, body_seconds: float) -> None:
         """A body took so long."""

@@ -24,6 +24,7 @@ from ..registration import Registration
 from ..vendors import Vendor, errors
 from ..waker import Waker
 from .claiming import Claiming, Plan
+from .lookout import Lookout
 from .outbox import FLUSH_LIMIT, Outbox
 from .revoking import Revoking
 from .settling import BUSY_PAUSE, Settling
@@ -65,6 +66,9 @@ class DatabaseEngine:
         self._registration = registration
         self._maintenance = maintenance
         outbox = Outbox()
+        self._lookout = Lookout(
+            vendor, plan, registration, min(plan.poll_max, maintenance.interval)
+        )
         self._claiming = Claiming(vendor, plan, pool, registration)
         self._revoking = Revoking(vendor, pool, registration, outbox, plan.poll_max)
         self._settling = Settling(vendor, pool, outbox, self._revoking, self._claiming)
@@ -81,6 +85,7 @@ class DatabaseEngine:
         self._waker = Waker()
         self._connected = False
         self._listening: int | None = None
+        self._revision: object = None
 
     def post(self, event: Event) -> None:
         """Tell of something that happened in the pool."""
@@ -141,14 +146,27 @@ class DatabaseEngine:
         stop_at = self._stop_at()
         if stop_at is not None:
             return self._wind_down(stop_at)
+        self._look_around()
         self._revoking.run()
         self._supply()
         self._strays.run()
         self._maintenance.run(time.monotonic())
         if self._plan.burst and self._is_drained():
             return True
-        self._wait_until(self._claiming.due_at(), self._maintenance.due_at, self._strays.due_at)
+        self._wait_until(
+            self._claiming.due_at(),
+            self._maintenance.due_at,
+            self._strays.due_at,
+            self._lookout.due_at,
+        )
         return False
+
+    def _look_around(self) -> None:
+        agenda = self._lookout.run()
+        if agenda is not None:
+            self._claiming.heed(agenda)
+            self._strays.heed(agenda)
+            self._maintenance.heed(agenda)
 
     def _supply(self) -> None:
         """Claim for the pool, unless ends cannot be written and pile up."""
@@ -191,11 +209,23 @@ class DatabaseEngine:
             selector.register(self._waker, selectors.EVENT_READ)
             if self._listening is not None:
                 selector.register(self._listening, selectors.EVENT_READ)
-            ready = {key.fd for key, _ in selector.select(max(0.0, due - time.monotonic()))}
+            ready = self._select(selector, due)
         if self._waker.fileno() in ready:
             self._waker.clear()
         if self._listening in ready:
             self._vendor.take_notifications(self._on_notified)
+
+    def _select(self, selector: selectors.BaseSelector, due: float) -> set[int]:
+        """Wait until then; where nobody can be notified, ask meanwhile for what others have written."""
+        while True:
+            patience = max(0.0, due - time.monotonic())
+            ready = selector.select(min(patience, self._vendor.watch_every))
+            if ready or patience <= self._vendor.watch_every:
+                return {key.fd for key, _ in ready}
+            before, self._revision = self._revision, self._vendor.revision()
+            if before != self._revision:
+                self._on_notified()
+                return set()
 
     def _on_notified(self) -> None:
         self._claiming.look_now()
@@ -296,7 +326,7 @@ class DatabaseEngine:
 
     def _connect(self) -> None:
         if not self._connected:
-            self._vendor.connect(self._plan.patience)
+            self._vendor.connect(self._plan.lease)
             self._listening = self._vendor.listen(self._on_notified)
             self._connected = True
 

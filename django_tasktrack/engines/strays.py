@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from .. import transitions
+from ..agenda import Agenda
 from ..registration import Registration
 from ..vendors import Vendor
 from .outbox import Outbox
@@ -49,6 +50,12 @@ class Strays:
         self._suspects: frozenset[tuple[UUID, int]] = frozenset()
         self._said: frozenset[tuple[UUID, int]] = frozenset()
         self.due_at = 0.0
+
+    def heed(self, agenda: Agenda) -> None:
+        """Without any claim in the table there is no stray: no need to look before the next agenda."""
+        if not agenda.claimed:
+            self._suspects = self._said = frozenset()
+            self.due_at = time.monotonic() + 2 * LOOK_EVERY
 
     def run(self) -> None:
         """Look, if it is time. What was unknown at two looks is a stray; at one it may just have ended,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection
 from types import FrameType
 from typing import NamedTuple
 
@@ -20,11 +21,12 @@ from .. import context, runner
 from ..exceptions import SoftTimeLimitExceeded
 from ..outcomes import Claim, Outcome, Report
 from .hygiene import clean_connections, flush_output, prepare_connections, run_coroutine
+from .inbox import Inbox
+from .link import Link
 from .surroundings import Surroundings
 
 logger = logging.getLogger("django_tasktrack.worker")
 
-REVOKE = "revoke"
 #: Sent to a child, and to it alone, when the soft time limit of its task has passed.
 SOFT_LIMIT_SIGNAL = signal.SIGUSR1
 
@@ -33,75 +35,100 @@ class Done(NamedTuple):
     """How a claim ended.
 
     Attributes:
+        number: of the claim.
         outcome: what came of it.
-        seconds: what its body took.
+        began, ended: its body, on the monotonic clock.
         memory: the child's largest so far, in bytes.
-        fit: whether the child can run another one.
+        fit: whether the child runs another one; else it ends by itself.
     """
 
+    number: int
     outcome: Outcome
-    seconds: float
+    began: float
+    ended: float
     memory: int
     fit: bool
 
 
-#: To a child: a claim to run, ``REVOKE`` for the one that runs, None to end.
-ToChild = Claim | str | None
-FromChild = Report | Done
+class Told(NamedTuple):
+    """What a running body says of itself."""
+
+    number: int
+    report: Report
+
+
+class Revoke(NamedTuple):
+    """The running claim of this number is to end at its next checkpoint."""
+
+    number: int
+
+
+#: Over the link: to a child a wish, or None to end; from a child how far it is.
+ToChild = Revoke | None
+FromChild = Told | Done
 
 
 class Child:
-    """The child's side of its link with the worker."""
+    """The child's side: it takes claims from its inbox, and tells of them over its link."""
 
-    def __init__(self, link: Connection, worker: str) -> None:
+    def __init__(self, link: Link, inbox: Inbox, worker: str) -> None:
         self._link = link
+        self._inbox = inbox
         self._worker = worker
         self._pid = os.getpid()
-        self._revoked = False
-        self._next: ToChild = None
+        self._number: int | None = None
+        self._revoked = self._over = False
         self._reading = threading.Lock()  # a body's own threads come here too
         self._writing = threading.Lock()
+        self._poll = select.poll()
+        for end in (link, inbox):
+            self._poll.register(end, select.POLLIN)
         signal.signal(SOFT_LIMIT_SIGNAL, _on_soft_limit)
         self._surroundings = Surroundings()
 
     def main(self) -> None:
-        """Run what comes until the worker says to end, or is gone."""
+        """Run what comes until the worker says to end, or is gone, or nothing more should run here."""
         try:
-            while (message := self._receive()) is not None:
-                if isinstance(message, Claim):
-                    self._run(message)
+            while (taken := self._take()) is not None:
+                if not self._run(*taken):
+                    break
         except (EOFError, ConnectionResetError, BrokenPipeError):
             pass
         finally:
             connections.close_all()
 
-    def _receive(self) -> ToChild:
-        """The next message: one that a late thread of a body came upon, or a new one."""
-        while True:
-            with self._reading:
-                if self._next is not None:
-                    message, self._next = self._next, None
-                    return message
-                if self._link.poll(0):
-                    received: ToChild = self._link.recv()
-                    return received
-            self._link.poll(None)
+    def _take(self) -> tuple[int, Claim] | None:
+        """The next claim; None: the worker wants this child to end."""
+        while not self._over:
+            if (taken := self._inbox.take()) is not None:
+                return taken
+            self._poll.poll()
+            self._listen()
+        return None
 
-    def _run(self, claim: Claim) -> None:
-        self._revoked = False
+    def _run(self, number: int, claim: Claim) -> bool:
+        """Run a claim and tell its end. False: no other one should run here."""
         prepare_connections()
-        began = time.perf_counter()
+        self._revoked, self._number = False, number
+        began = time.monotonic()
         outcome = runner.run(
-            claim, self._worker, self._report, self._is_revoked, run_coroutine=run_coroutine
+            claim,
+            self._worker,
+            lambda report: self._report(number, report),
+            lambda: self._is_revoked(number),
+            run_coroutine=run_coroutine,
         )
-        spent = time.perf_counter() - began
+        ended = time.monotonic()
         if os.getpid() != self._pid:
             os._exit(0)  # the body forked, and its copy came back here: it is not this child
+        with self._reading:
+            self._number = None  # a thread that outlives its body reads nothing any more
         # Before its end is told: who sees that end finds no lock of the body's any more, and the next claim
         # no trace of it. That costs some microseconds where there is nothing to clean.
         fit = self._clean() and self._surroundings.restore()
-        self._send(Done(outcome, spent, _memory(), fit))
+        self._send(Done(number, outcome, began, ended, _memory(), fit))
         flush_output()
+        return fit
 
     def _clean(self) -> bool:
         """Put the connections in order. False: that cannot be done here, but the body has ended all the same."""
@@ -112,25 +139,31 @@ class Child:
             return False
         return True
 
-    def _report(self, report: Report) -> None:
+    def _report(self, number: int, report: Report) -> None:
         if os.getpid() == self._pid:  # a process that the body forked has no say
-            self._send(report)
+            self._send(Told(number, report))
 
     def _send(self, message: FromChild) -> None:
         with self._writing:
             self._link.send(message)
 
-    def _is_revoked(self) -> bool:
+    def _is_revoked(self, number: int) -> bool:
         if os.getpid() != self._pid:
             return False
         with self._reading:
-            while not self._revoked and self._next is None and self._link.poll(0):
-                message = self._link.recv()
-                if message == REVOKE:
-                    self._revoked = True
-                else:
-                    self._next = message  # for the main loop: this thread outlived its body
-        return self._revoked
+            if number != self._number:
+                return False  # of a thread that outlived its body
+            with contextlib.suppress(EOFError):  # the worker is gone, and with it soon this process
+                self._listen()
+            return self._revoked
+
+    def _listen(self) -> None:
+        """Take what the worker has said. A wish may be late: what it was about has ended."""
+        for message in self._link.receive():
+            if message is None:
+                self._over = True
+            elif message.number == self._number:
+                self._revoked = True
 
 
 def _on_soft_limit(signum: int, frame: FrameType | None) -> None:
@@ -145,6 +178,6 @@ def _memory() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-def child_main(worker: str, link: socket.socket) -> None:
-    """Run a child over its socket."""
-    Child(Connection(link.detach()), worker).main()
+def child_main(worker: str, link: socket.socket, receiver: socket.socket) -> None:
+    """Run a child with its link and the receiving end of its inbox."""
+    Child(Link(link), Inbox(receiver), worker).main()

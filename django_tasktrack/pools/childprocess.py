@@ -1,53 +1,113 @@
-"""The worker's side of one child: what it runs, and what is due by the clock."""
+"""The worker's side of one child: what it was given, what it runs, and what is due by the clock."""
 
 from __future__ import annotations
 
 import math
 import time
-from multiprocessing.connection import Connection
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
 
 from ..outcomes import Claim, Outcome
-from .child import Done
+from .child import Done, Revoke
 from .forkserver import Spawned
+from .inbox import WorkersInbox
+from .link import Link
+
+#: What was given behind a body goes to others when that body runs for so many seconds.
+OVERTAKEN_AFTER = 0.02
+
+#: The soft and the hard time limit of a claim, in seconds.
+Limits = Callable[[Claim], tuple[float | None, float | None]]
+
+
+class Given(NamedTuple):
+    """A claim that a child was given, its number and the moment."""
+
+    number: int
+    claim: Claim
+    at: float
 
 
 class ChildProcess:
     """A child as the worker knows it. Moments are monotonic; ``math.inf`` stands for never.
 
     Attributes:
-        claim: what it runs now.
-        began: since when.
-        soft_at, hard_at: when that claim's time limits have passed.
+        given: what it was given and has not ended. The first runs, or will at once; the child takes the
+            next when it has told the end of the one before.
+        began: since when the first one runs.
+        soft_at, hard_at: when that one's time limits have passed.
         kill_at: when it is killed because a politer signal did not end it.
-        verdict: how its claim ends when it is killed, if not as lost.
+        verdict: how what it runs ends when it is killed, if not as lost.
         retired: it gets no more tasks, and ends by itself.
+        signals: how many are on their way to it.
         idle_since: since when it has nothing to do.
     """
 
-    def __init__(self, spawned: Spawned) -> None:
+    def __init__(self, spawned: Spawned, limits: Limits) -> None:
         self.pid = spawned.pid
-        self.link = Connection(spawned.socket.detach())
-        self.claim: Claim | None = None
+        self.link = Link(spawned.link)
+        self.given: deque[Given] = deque()
         self.began = 0.0
         self.soft_at = self.hard_at = self.kill_at = math.inf
         self.verdict: Outcome | None = None
         self.retired = False
+        self.signals = 0
         self.idle_since = time.monotonic()
+        self._inbox = WorkersInbox(spawned.receiver, spawned.sender)
+        self._limits = limits
         self._tasks = 0
 
-    def assign(self, claim: Claim, began: float, soft: float | None, hard: float | None) -> None:
-        """Have it run a claim, with these limits in seconds."""
-        self.claim, self.began = claim, began
-        self.soft_at = math.inf if soft is None else began + soft
-        self.hard_at = math.inf if hard is None else began + hard
-        self.link.send(claim)
+    @property
+    def claim(self) -> Claim | None:
+        """What it runs."""
+        return self.given[0].claim if self.given else None
 
-    def done(self) -> None:
-        """What it ran has ended by itself."""
-        self.claim = None
-        self.soft_at = self.hard_at = math.inf
-        self.idle_since = time.monotonic()
+    def takes_more(self, now: float) -> bool:
+        """Whether it can be given a claim: that would not wait for a long body, nor meet a signal that
+        was for another one."""
+        if self.retired or self.kill_at != math.inf or self.signals:
+            return False
+        return not self.given or now < self.began + OVERTAKEN_AFTER / 2
+
+    def give(self, number: int, claim: Claim) -> bool:
+        """Have it run a claim after those that it has. False: there is no room for it."""
+        if not self._inbox.put(number, claim):
+            return False
+        now = time.monotonic()
+        self.given.append(Given(number, claim, now))
+        if len(self.given) == 1:
+            self._begins(now)
+        return True
+
+    def done(self, done: Done) -> Claim:
+        """What it ran has ended by itself; returns that claim.
+
+        Raises:
+            ValueError: it does not run what it speaks of.
+        """
+        if not self.given or self.given[0].number != done.number:
+            raise ValueError("It speaks of a task that it does not run.")
+        ended = self.given.popleft()
         self._tasks += 1
+        self._begins(done.ended)
+        return ended.claim
+
+    def take_back(self) -> list[Claim]:
+        """What it has not begun; it will not be run there."""
+        first, numbers = self.claim, self._inbox.take_back()
+        back = [given.claim for given in self.given if given.number in numbers]
+        self.given = deque(given for given in self.given if given.number not in numbers)
+        if self.claim is not first:
+            self._begins(time.monotonic())
+        return back
+
+    def revoke(self, task_id: UUID) -> None:
+        """Have it told, at its next checkpoint, that it is to end this task, which it runs."""
+        for given in self.given:
+            if given.claim.task_id == task_id:
+                self.link.send(Revoke(given.number))
 
     def is_worn(self, last: Done, max_tasks: int | None, max_memory: int | None) -> bool:
         """Whether it has run as many tasks, or taken as much memory, as one child may, or is unfit."""
@@ -61,4 +121,21 @@ class ChildProcess:
 
     def due_at(self) -> float:
         """When the clock has something to say about it next."""
-        return min(self.soft_at, self.hard_at, self.kill_at)
+        waits = len(self.given) > 1 and self.kill_at == math.inf
+        overtaken_at = self.began + OVERTAKEN_AFTER if waits else math.inf
+        return min(self.soft_at, self.hard_at, self.kill_at, overtaken_at)
+
+    def close(self) -> None:
+        self.link.close()
+        self._inbox.close()
+
+    def _begins(self, at: float) -> None:
+        """The first of what it was given begins at this moment, if there is any."""
+        self.soft_at = self.hard_at = math.inf
+        self.began = self.idle_since = at
+        if self.given:
+            first = self.given[0]
+            self.began = max(at, first.at)
+            soft, hard = self._limits(first.claim)
+            self.soft_at = math.inf if soft is None else self.began + soft
+            self.hard_at = math.inf if hard is None else self.began + hard

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import logging
 import mmap
 import os
@@ -27,6 +28,7 @@ from django.db import connections
 
 from ..forking import ENDING_SIGNALS, fork
 from .hygiene import flush_output
+from .inbox import socket_pair
 
 logger = logging.getLogger("django_tasktrack.worker")
 
@@ -38,22 +40,38 @@ class Word(IntEnum):
     SPAWNED = 2
     KILL = 3  # a child and what it has started
     SIGNAL = 4  # a child alone
-    EXITED = 5
+    SIGNALLED = 5
+    EXITED = 6
 
 
 _MESSAGE = struct.Struct("!bii")
 
-ChildMain = Callable[[socket.socket], None]
+ChildMain = Callable[[socket.socket, socket.socket], None]
 #: The children by process id, each with the byte that tells it that the worker wants its end.
 Children = dict[int, mmap.mmap]
 
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """A new child, and the worker's end of its socket."""
+    """A new child.
+
+    Attributes:
+        pid: its number.
+        link: the worker's end of the stream that both talk over.
+        receiver, sender: both ends of its inbox.
+    """
 
     pid: int
-    socket: socket.socket
+    link: socket.socket
+    receiver: socket.socket
+    sender: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A child that was alone sent a signal, as asked."""
+
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +88,8 @@ class ForkServer:
     Must be made in a process with one thread; connections are closed before it forks.
 
     Args:
-        child_main: what a child does with its socket; the child exits when it returns.
+        child_main: what a child does with its link and the receiving end of its inbox; the child exits when
+            it returns.
     """
 
     def __init__(self, child_main: ChildMain) -> None:
@@ -98,23 +117,25 @@ class ForkServer:
         self._send(Word.KILL, pid, signum)
 
     def signal_alone(self, pid: int, signum: int) -> None:
-        """Send a signal to a child alone."""
+        """Send a signal to a child alone; ``receive`` tells when it is there, or that the child has ended."""
         self._send(Word.SIGNAL, pid, signum)
 
-    def receive(self) -> Spawned | Exited:
+    def receive(self) -> Spawned | Signalled | Exited:
         """The server's next word.
 
         Raises:
             EOFError: the server is gone.
         """
-        data, descriptors, _, _ = socket.recv_fds(self.socket, _MESSAGE.size, 1)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, _MESSAGE.size, 3)
         while data and len(data) < _MESSAGE.size:
             data += self.socket.recv(_MESSAGE.size - len(data))
         if not data:
             raise EOFError("The fork server is gone.")
         word, pid, value = _MESSAGE.unpack(data)
         if word == Word.SPAWNED:
-            return Spawned(pid, socket.socket(fileno=descriptors[0]))
+            return Spawned(pid, *(socket.socket(fileno=descriptor) for descriptor in descriptors))
+        if word == Word.SIGNALLED:
+            return Signalled(pid)
         return Exited(pid, describe_exit(value))
 
     def close(self) -> None:
@@ -185,25 +206,31 @@ def _obey(control: socket.socket, children: Children, child_main: ChildMain) -> 
             _signal_group(pid, value)
         else:
             os.kill(pid, value)
+            control.sendall(_MESSAGE.pack(Word.SIGNALLED, pid, 0))
     return True
 
 
 def _spawn(control: socket.socket, child_main: ChildMain) -> tuple[int, mmap.mmap]:
     ours, theirs = socket.socketpair()
+    receiver, sender = socket_pair()
     doom = mmap.mmap(-1, 1)  # one byte that the server and this child share
     server = os.getpid()
     pid = os.fork()
     if pid == 0:
         control.close()
         ours.close()
-        _child(theirs, server, doom, child_main)
+        sender.close()
+        _child(functools.partial(child_main, theirs, receiver), server, doom)
     theirs.close()
-    socket.send_fds(control, [_MESSAGE.pack(Word.SPAWNED, pid, 0)], [ours.fileno()])
-    ours.close()
+    for_worker = [ours, receiver, sender]
+    descriptors = [one.fileno() for one in for_worker]
+    socket.send_fds(control, [_MESSAGE.pack(Word.SPAWNED, pid, 0)], descriptors)
+    for one in for_worker:
+        one.close()
     return pid, doom
 
 
-def _child(link: socket.socket, server: int, doom: mmap.mmap, child_main: ChildMain) -> None:
+def _child(main: Callable[[], None], server: int, doom: mmap.mmap) -> None:
     """A child's whole life. Never returns."""
     code = 1
     try:
@@ -213,7 +240,7 @@ def _child(link: socket.socket, server: int, doom: mmap.mmap, child_main: ChildM
         _end_only_when_doomed(doom)
         _read_nothing()
         _die_with_parent(server)
-        child_main(link)
+        main()
         code = 0
     except BaseException:  # noqa: BLE001  nothing may climb into the server's code
         sys.excepthook(*sys.exc_info())

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import heapq
+import itertools
 import logging
 import math
 import os
 import selectors
 import signal
-import threading
 import time
-from collections import deque
 from typing import Any
 from uuid import UUID
 
 from ..exceptions import TimeLimitExceeded
-from ..outcomes import Claim, Report, failed
+from ..outcomes import Claim, failed
 from ..waker import Waker
 from .base import Died, Finished, Pool, PoolOptions, Reported
-from .child import REVOKE, SOFT_LIMIT_SIGNAL, Done, child_main
+from .child import SOFT_LIMIT_SIGNAL, Done, Told, child_main
 from .childprocess import ChildProcess
-from .forkserver import Exited, ForkServer, Spawned
+from .forkserver import Exited, ForkServer, Signalled, Spawned
 
 logger = logging.getLogger("django_tasktrack.worker")
 
@@ -29,10 +29,18 @@ logger = logging.getLogger("django_tasktrack.worker")
 _RESPAWN_PAUSE = 0.5
 #: With ``least``, a child that was idle for so many seconds is not kept.
 _KEEP_IDLE = 10.0
+#: Each child is given claims ahead for so many seconds of work, but no more than so many claims, and none
+#: with arguments of more than so many characters.
+_AHEAD, _AHEAD_LIMIT, _LIGHT = 0.004, 64, 1500
 
 
 class PreforkPool(Pool):
-    """Bodies in child processes. The main thread talks with the children."""
+    """Bodies in child processes.
+
+    The main thread talks with the children, in turns; the engine's thread comes in between two of them.
+    A claim is in one of three places: it waits for a child (``_waiting``), it was given to one behind
+    another claim (``_ahead``) and can be taken back as long as the child has not begun it, or it runs.
+    """
 
     name = "prefork"
     can_terminate = True
@@ -42,34 +50,60 @@ class PreforkPool(Pool):
         # The first thing a worker does: from here on it may have threads and connections.
         self._server = ForkServer(functools.partial(child_main, self.worker))
         self._children: dict[int, ChildProcess] = {}
-        self._idle: deque[ChildProcess] = deque()
-        self._orders: deque[tuple[str, Any]] = deque()
+        self._ahead: dict[UUID, tuple[Claim, float]] = {}
+        self._numbers = itertools.count(1)
+        self._body_seconds = 1.0
         self._spawning = 0
         self._spawn_at: list[float] = []
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
-        self._abandoned = threading.Event()
 
     # Called from the engine's thread
 
+    def load(self) -> tuple[int, int]:
+        with self._changed:
+            return len(self._waiting) + len(self._ahead), len(self._running)
+
+    def has(self, task_id: UUID) -> bool:
+        with self._changed:
+            return task_id in self._ahead or super().has(task_id)
+
+    def withdraw(self, task_id: UUID) -> bool:
+        with self._changed:
+            if task_id in self._ahead and (child := self._holder(task_id)):
+                self._take_back(child)
+            return super().withdraw(task_id)
+
+    def withdraw_waiting(self, longer_than: float = 0.0) -> list[Claim]:
+        limit = time.monotonic() - longer_than
+        with self._changed:
+            if any(since <= limit for _, since in self._ahead.values()):
+                self._take_all_back()
+            return super().withdraw_waiting(longer_than)
+
     def revoke(self, task_id: UUID) -> None:
-        self._order("revoke", task_id)
+        with self._changed:
+            child = self._holder(task_id)
+            if child:
+                with contextlib.suppress(OSError):  # dead: the server will say so
+                    child.revoke(task_id)
 
     def terminate(self, task_id: UUID, signal: str) -> bool:
         with self._changed:
-            runs = task_id in self._running
-        if runs:
-            self._order("terminate", (task_id, signal))
-        return runs
+            child = self._holder(task_id)
+            if child is None or not self._runs_alone(child, task_id):
+                return False
+            self._kill(child, _SIGNALS[signal], self.options.terminate_grace)
+        self._wake()
+        return True
 
     def abandon(self) -> None:
-        super().abandon()
-        self._abandoned.clear()
-        self._order("abandon", None)
-        self._abandoned.wait(timeout=5)
-
-    def _order(self, verb: str, subject: Any) -> None:
-        self._orders.append((verb, subject))
+        with self._changed:
+            self._take_all_back()
+            for child in self._children.values():
+                if child.given:
+                    self._kill(child, signal.SIGKILL, 1.0)
+            super().abandon()
         self._wake()
 
     def _wake(self) -> None:
@@ -84,18 +118,25 @@ class PreforkPool(Pool):
             self._spawn()
         try:
             while not self._finishing:
-                self._dispatch()
-                for key, _ in self._selector.select(self._patience()):
-                    # One that was told of before this may have closed it, and a new child's link may
-                    # have its number.
-                    if self._selector.get_map().get(key.fd) is key:
-                        key.data(key.fileobj)
-                self._on_time()
+                ready = self._selector.select(self._patience())
+                with self._changed:
+                    self._take_turn(ready)
         finally:
-            self._abandoned.set()
             self._server.close()
             self._selector.close()
             self._waker.close()
+
+    def _take_turn(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, _ in ready:
+            # One that was told of before this may have closed it, and a new child's link may have its
+            # number.
+            if self._selector.get_map().get(key.fd) is key:
+                key.data(key.fileobj)
+        self._on_time()
+        self._dispatch()
+
+    def _on_wake(self, fileobj: Any) -> None:
+        self._waker.clear()
 
     def _least(self) -> int:
         least = self.options.least
@@ -105,86 +146,135 @@ class PreforkPool(Pool):
         self._spawning += 1
         self._server.spawn()
 
+    # Giving and taking back
+
     def _dispatch(self) -> None:
-        while self._idle and (taken := self._take()):
-            child = self._idle.pop() if self.options.least is not None else self._idle.popleft()
-            # If it has just died, the server will say so, and then its claim is told as lost.
-            with contextlib.suppress(OSError):
-                child.assign(*taken, *self.limits(taken[0]))
-        if self.options.least is not None and not self._idle:
-            waiting, _ = self.load()
+        """Give what waits to the children, each in turn, so that none has much while another has nothing."""
+        if not self._waiting:
+            return
+        now, most = time.monotonic(), 1 + self._depth()
+        takers = [
+            (len(child.given), order, child)
+            for order, child in enumerate(self._children.values())
+            if len(child.given) < most and child.takes_more(now)
+        ]
+        heapq.heapify(takers)
+        while self._waiting and takers:
+            given, order, child = takers[0]
+            if self._give_next(child) and given + 1 < most:
+                heapq.heapreplace(takers, (given + 1, order, child))
+            else:
+                heapq.heappop(takers)
+        if self.options.least is not None and self._waiting:
             room = self.concurrency - len(self._children) - self._spawning - len(self._spawn_at)
-            for _ in range(min(waiting, room)):
+            for _ in range(min(len(self._waiting), room)):
                 self._spawn()
 
-    def _on_wake(self, fileobj: Any) -> None:
-        self._waker.clear()
-        while self._orders:
-            verb, subject = self._orders.popleft()
-            if verb == "revoke":
-                self._tell_revoked(subject)
-            elif verb == "terminate":
-                self._terminate(*subject)
-            else:
-                self._kill_busy()
+    def _depth(self) -> int:
+        """How many claims a child is given behind the one that it runs: none where bodies are long."""
+        if self.options.max_tasks_per_child or self.options.max_memory_per_child:
+            return 0  # each may be its last one
+        return min(_AHEAD_LIMIT, int(_AHEAD / self._body_seconds))
 
-    def _running_child(self, task_id: UUID) -> ChildProcess | None:
-        return next(
-            (c for c in self._children.values() if c.claim and c.claim.task_id == task_id), None
+    def _give_next(self, child: ChildProcess) -> bool:
+        """Give a child the first of what waits. False: it can have no more."""
+        task_id, (claim, since) = next(iter(self._waiting.items()))
+        is_first = not child.given
+        if not is_first and len(claim.args) + len(claim.kwargs) > _LIGHT:
+            return False
+        # If it has just died, the server will say so, and the claim is taken back.
+        if not child.give(next(self._numbers), claim):
+            return False
+        del self._waiting[task_id]
+        if is_first:
+            self._running[task_id] = claim, child.began
+        else:
+            self._ahead[task_id] = claim, since
+        return True
+
+    def _take_back(self, child: ChildProcess) -> None:
+        """What the child has not begun waits again, before all the others; what it has begun runs."""
+        now = time.monotonic()
+        back = child.take_back()
+        taken = (
+            self._ahead.pop(c.task_id, None) or self._running.pop(c.task_id, None) for c in back
         )
+        self._waiting = {**{t[0].task_id: t for t in taken if t}, **self._waiting}
+        for given in child.given:
+            if self._ahead.pop(given.claim.task_id, None):
+                self._running[given.claim.task_id] = given.claim, now
 
-    def _tell_revoked(self, task_id: UUID) -> None:
-        child = self._running_child(task_id)
-        if child:
-            with contextlib.suppress(OSError):  # dead: the server will say so
-                child.link.send(REVOKE)
-
-    def _terminate(self, task_id: UUID, signal_name: str) -> None:
-        child = self._running_child(task_id)
-        if child:
-            self._server.kill(child.pid, signal.Signals[signal_name])
-            child.kill_at = time.monotonic() + self.options.terminate_grace
-
-    def _kill_busy(self) -> None:
+    def _take_all_back(self) -> None:
         for child in self._children.values():
-            if child.claim:
-                self._server.kill(child.pid, signal.SIGKILL)
-        self._abandoned.set()
+            self._take_back(child)
+
+    def _holder(self, task_id: UUID) -> ChildProcess | None:
+        """The child that was given this task's claim."""
+        for child in self._children.values():
+            if any(given.claim.task_id == task_id for given in child.given):
+                return child
+        return None
+
+    def _runs_alone(self, child: ChildProcess, task_id: UUID) -> bool:
+        """Make sure that a signal to this child can meet no other task. False: this one has ended."""
+        self._take_back(child)
+        self._listen(child)
+        return child.claim is not None and child.claim.task_id == task_id
+
+    def _kill(self, child: ChildProcess, signum: int, grace: float) -> None:
+        """End a child, and if it does not end within the grace, with SIGKILL. It is given no more."""
+        self._server.kill(child.pid, signum)
+        child.kill_at = time.monotonic() + grace
 
     # What children and the server say
 
     def _on_child(self, child: ChildProcess) -> None:
-        try:
-            message = child.link.recv()
-        except (EOFError, OSError):
+        if not self._listen(child):
             self._selector.unregister(child.link)
-            return  # the server will say how it ended
+
+    def _listen(self, child: ChildProcess) -> bool:
+        """Take what a child has said. False: it says nothing more."""
+        try:
+            for message in child.link.receive():
+                if isinstance(message, Told):
+                    self._on_told(child, message)
+                else:
+                    self._on_done(child, message)
+        except (EOFError, OSError):
+            return False  # the server will say how it ended
         except Exception:
             # It speaks nonsense, because its body has written to the descriptor: it is of no use.
-            logger.exception("Child %s cannot be understood; it is killed.", child.pid)
-            self._selector.unregister(child.link)
-            self._server.kill(child.pid, signal.SIGKILL)
-            return
-        claim = child.claim
-        if claim is None:
-            return
-        if isinstance(message, Report):
-            self._post(Reported(claim, message, child.began, time.monotonic()))
-        else:
-            self._on_done(child, claim, message)
+            if child.kill_at == math.inf:
+                logger.exception("Child %s cannot be understood; it is killed.", child.pid)
+                self._take_back(child)
+                self._kill(child, signal.SIGKILL, 1.0)
+            return False
+        return True
 
-    def _on_done(self, child: ChildProcess, claim: Claim, done: Done) -> None:
-        ended = time.monotonic()
-        child.done()
+    def _on_told(self, child: ChildProcess, told: Told) -> None:
+        given = child.given[0] if child.given else None
+        if given and given.number == told.number:  # else a thread has outlived its body
+            self._post(Reported(given.claim, told.report, child.began, time.monotonic()))
+
+    def _on_done(self, child: ChildProcess, done: Done) -> None:
+        claim = child.done(done)
+        self._body_seconds += 0.2 * (done.ended - done.began - self._body_seconds)
         if self._ended(claim):
-            self._post(Finished(claim, done.outcome, ended - done.seconds, ended))
-        if child.kill_at != math.inf or child.verdict is not None:
-            return  # it is being killed: no further task for it
+            self._post(Finished(claim, done.outcome, done.began, done.ended))
+        if child.given:
+            self._runs_now(child)
         options = self.options
+        if child.kill_at != math.inf or child.retired:
+            return  # it ends
         if child.is_worn(done, options.max_tasks_per_child, options.max_memory_per_child):
+            self._take_back(child)
             self._retire(child)
-        else:
-            self._idle.append(child)
+
+    def _runs_now(self, child: ChildProcess) -> None:
+        """What a child was given behind the one that has ended."""
+        task_id = child.given[0].claim.task_id
+        if self._ahead.pop(task_id, None):
+            self._running[task_id] = child.given[0].claim, child.began
 
     def _retire(self, child: ChildProcess) -> None:
         with contextlib.suppress(OSError):
@@ -198,38 +288,37 @@ class PreforkPool(Pool):
             os._exit(1)  # its children are gone with it, and its tasks will be rescued
         if isinstance(word, Spawned):
             self._on_spawned(word)
+        elif isinstance(word, Signalled):
+            self._children[word.pid].signals -= 1
         else:
             self._on_exit(word)
 
     def _on_spawned(self, spawned: Spawned) -> None:
         self._spawning -= 1
-        child = ChildProcess(spawned)
+        child = ChildProcess(spawned, self.limits)
         self._children[child.pid] = child
         self._selector.register(child.link, selectors.EVENT_READ, lambda _: self._on_child(child))
-        self._idle.append(child)
 
     def _on_exit(self, exited: Exited) -> None:
         child = self._children.pop(exited.pid)
-        while child.link.fileno() in self._selector.get_map() and child.link.poll(0):
-            self._on_child(child)  # its last words count
         if child.link.fileno() in self._selector.get_map():
+            self._listen(child)  # its last words count
             self._selector.unregister(child.link)
-        if child in self._idle:
-            self._idle.remove(child)
-        child.link.close()
+        self._take_back(child)
+        child.close()
         self._replace(child, exited)
-        claim = child.claim
-        if claim is not None and self._ended(claim):
-            now = time.monotonic()
-            if child.verdict is None:
-                self._post(Died(claim, exited.how, child.began, now))
-            else:
-                self._post(Finished(claim, child.verdict, child.began, now))
+        now = time.monotonic()
+        for _, claim, _ in child.given:
+            if self._ended(claim):
+                if child.verdict is None:
+                    self._post(Died(claim, exited.how, child.began, now))
+                else:
+                    self._post(Finished(claim, child.verdict, child.began, now))
 
     def _replace(self, child: ChildProcess, exited: Exited) -> None:
         if len(self._children) + self._spawning + len(self._spawn_at) >= self._least():
             return
-        if child.claim is not None or child.retired or child.kill_at != math.inf:
+        if child.given or child.retired or child.kill_at != math.inf:
             self._spawn()
         else:
             logger.warning("Child %s ended while idle: %s.", child.pid, exited.how)
@@ -237,11 +326,14 @@ class PreforkPool(Pool):
 
     # Time
 
+    def _idle(self) -> list[ChildProcess]:
+        return [child for child in self._children.values() if not child.given and not child.retired]
+
     def _patience(self) -> float | None:
         """Seconds until something is due by the clock."""
         moments = [child.due_at() for child in self._children.values()] + self._spawn_at
         if len(self._children) > self._least():
-            moments += [child.idle_since + _KEEP_IDLE for child in self._idle]
+            moments += [child.idle_since + _KEEP_IDLE for child in self._idle()]
         due = min(moments, default=math.inf)
         return None if due == math.inf else max(0.0, due - time.monotonic())
 
@@ -256,21 +348,27 @@ class PreforkPool(Pool):
         self._shrink(now)
 
     def _on_child_s_time(self, child: ChildProcess, now: float) -> None:
-        if now >= child.hard_at and child.claim is not None:
+        self._take_back(child)
+        self._listen(child)  # what was due may have ended; from here on it is about what still runs
+        if now >= child.hard_at:
             limit = child.hard_at - child.began
             child.verdict = failed(TimeLimitExceeded(f"It ran for more than {limit:g} s."))
             child.hard_at, child.kill_at = math.inf, now
         if now >= child.kill_at:
-            self._server.kill(child.pid, signal.SIGKILL)
-            child.kill_at = now + 1.0
+            self._kill(child, signal.SIGKILL, 1.0)
         elif now >= child.soft_at:
             self._server.signal_alone(child.pid, SOFT_LIMIT_SIGNAL)
             child.soft_at = math.inf
+            child.signals += 1
 
     def _shrink(self, now: float) -> None:
         """End children that had nothing to do for long, down to the least."""
         spare = len(self._children) - self._least()
-        for child in list(self._idle)[: max(0, spare)]:
-            if now - child.idle_since >= _KEEP_IDLE:
-                self._idle.remove(child)
-                self._retire(child)
+        if spare > 0:
+            for child in self._idle()[-spare:]:
+                if now - child.idle_since >= _KEEP_IDLE:
+                    self._retire(child)
+
+
+#: By their names, which only people need.
+_SIGNALS = signal.Signals.__members__

@@ -9,8 +9,9 @@ from django.db import connections, router
 from . import errors
 from .base import Vendor
 from .postgresql import PostgreSQLVendor
+from .sqlite import SQLiteVendor
 
-_VENDORS: dict[str, type[Vendor]] = {"postgresql": PostgreSQLVendor}
+_VENDORS: dict[str, type[Vendor]] = {"postgresql": PostgreSQLVendor, "sqlite": SQLiteVendor}
 
 
 @cache

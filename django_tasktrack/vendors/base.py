@@ -6,12 +6,13 @@ It runs on each database that Django knows. A faster vendor overrides a verb and
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from django.db.models import F, Min, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from ..agenda import Agenda
 from ..changes import Change, Held, NewTask, ProgressWrite, Written
 from ..exceptions import TasktrackError
 from ..models import Progress, StateChange, TrackedTask
@@ -58,6 +60,9 @@ class Vendor:
     Args:
         using: the alias.
     """
+
+    #: Seconds between two looks for what others have written; infinite where there is no cheap look.
+    watch_every: ClassVar[float] = math.inf
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -354,6 +359,21 @@ class Vendor:
         following = scheduled.aggregate(at=Min("run_after"))["at"]
         return promoted, None if following is None else max(0.0, (following - now).total_seconds())
 
+    # At one glance
+
+    def agenda(
+        self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
+    ) -> Agenda | None:
+        """What there is to do for a worker. None: it has to look for each thing by itself.
+
+        Args:
+            worker_id: who asks.
+            queues: those that it serves; empty for all of them.
+            names: the tasks that it knows.
+            lease: a worker that was silent for so many seconds is gone.
+        """
+        return None
+
     # Progress
 
     def write_progress(self, writes: Sequence[ProgressWrite]) -> None:
@@ -402,6 +422,11 @@ class Vendor:
 
     def take_notifications(self, on_notified: Callable[[], None]) -> None:
         """Take what has made the descriptor of ``listen`` readable."""
+
+    def revision(self) -> object:
+        """What is another value once somebody else has written, where ``watch_every`` says how often to
+        ask."""
+        return None
 
 
 def by_unique_key(task: NewTask) -> str:

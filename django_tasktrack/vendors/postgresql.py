@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ..agenda import Agenda
 from ..changes import Change, NewTask, ProgressWrite, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..states import ENQUEUE, TRANSITIONS, Stage
 from .base import UNIQUE_TRIES, Vendor, by_unique_key, key_churns
+from .glance import GLANCE
 from .sessions import is_pooled
 
 _TASK = TrackedTask._meta.db_table
@@ -290,6 +292,13 @@ class PostgreSQLVendor(Vendor):
         promoted = self._execute(_PROMOTE, [limit])
         following: float | None = self._rows(_NEXT_SCHEDULED)[0][0]
         return promoted, None if following is None else max(0.0, following)
+
+    def agenda(
+        self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
+    ) -> Agenda | None:
+        sql = GLANCE.format(mine="queue = ANY (%(queues)s)" if queues else "TRUE")
+        asked = {"worker": worker_id, "queues": list(queues), "names": list(names), "lease": lease}
+        return Agenda(*self._rows(sql, asked)[0])
 
     def write_progress(self, writes: Sequence[ProgressWrite]) -> None:
         params = [

@@ -36,7 +36,7 @@ class Stopping:
         transitions.enqueue([new])
         vendor = the_vendor()
         self.pool = QuietPool(PoolOptions(worker=worker.name, concurrency=4))
-        plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.05, poll_max=0.1, patience=5.0)
+        plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.05, poll_max=0.1, lease=5.0)
         upkeep = maintenance.Maintenance(vendor, 60.0, 3600.0, [], [NAME])
         self.engine = DatabaseEngine(vendor, plan, self.pool, Registered(worker), upkeep)
         self.engine._connected = True  # as this thread is

@@ -61,11 +61,11 @@ class Engine:
     def __init__(self, vendor: Vendor, worker: Worker) -> None:
         self.pool = QuietPool(PoolOptions(worker=worker.name, concurrency=4))
         registration = Registered(worker)
-        plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.05, poll_max=1.0, patience=5.0)
+        plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.05, poll_max=1.0, lease=5.0)
         self.outbox = Outbox()
-        claiming = Claiming(vendor, plan, self.pool, registration)
+        self.claiming = Claiming(vendor, plan, self.pool, registration)
         self.revoking = Revoking(vendor, self.pool, registration, self.outbox, 1.0)
-        self.settling = Settling(vendor, self.pool, self.outbox, self.revoking, claiming)
+        self.settling = Settling(vendor, self.pool, self.outbox, self.revoking, self.claiming)
 
 
 @pytest.fixture

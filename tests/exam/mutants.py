@@ -41,7 +41,9 @@ _SETTLING, _FORKSERVER = (
     "django_tasktrack/pools/forkserver.py",
 )
 _REGISTRATION, _HEARTBEAT = "django_tasktrack/registration.py", "django_tasktrack/heartbeat.py"
-_PREFORK = "django_tasktrack/pools/prefork.py"
+_PREFORK, _GIVEN = "django_tasktrack/pools/prefork.py", "tests/pools/test_prefork.py"
+_CHILD, _CHILD_TESTS = "django_tasktrack/pools/child.py", "tests/pools/test_child.py"
+_CHILD_OF = "django_tasktrack/pools/childprocess.py"
 _REFUSALS, _STEPS = "tests/exam/test_refusals.py", "tests/engines/test_upkeep.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 _STOPS, _LOOP = "tests/engines/test_stopping.py", "tests/live/test_asyncio.py"
@@ -659,10 +661,117 @@ MUTANTS = (
     ),
     Mutant(
         "terminate: no further task while being killed",
-        _PREFORK,
-        "if child.kill_at != math.inf or child.verdict is not None:",
-        "if child.verdict is not None:",
+        _CHILD_OF,
+        "if self.retired or self.kill_at != math.inf or self.signals:",
+        "if self.retired or self.signals:",
         (_ENDS, "-k", "no_further_task"),
+    ),
+    Mutant(
+        "soft limit: no further task while the signal is on its way",
+        _CHILD_OF,
+        "if self.retired or self.kill_at != math.inf or self.signals:",
+        "if self.retired or self.kill_at != math.inf:",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: what waits behind a long body is taken back",
+        _CHILD_OF,
+        "overtaken_at = self.began + OVERTAKEN_AFTER if waits else math.inf",
+        "overtaken_at = math.inf",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: nothing is given behind a long body",
+        _CHILD_OF,
+        "return not self.given or now < self.began + OVERTAKEN_AFTER / 2",
+        "return True",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: an end must be the running task's",
+        _CHILD_OF,
+        "if not self.given or self.given[0].number != done.number:",
+        "if not self.given:",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: before a signal all is taken back and heard",
+        _PREFORK,
+        "        self._take_back(child)\n        self._listen(child)\n        return child.claim is not None",
+        "        return child.claim is not None",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: what a dead child had not taken waits again",
+        _PREFORK,
+        "        self._take_back(child)\n        child.close()\n",
+        "        child.close()\n",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: a child without sense begins nothing more",
+        _PREFORK,
+        "                self._take_back(child)\n                self._kill(",
+        "                self._kill(",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: what is abandoned does not begin",
+        _PREFORK,
+        "            self._take_all_back()\n            for child",
+        "            for child",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: what was withdrawn does not begin",
+        _PREFORK,
+        "                self._take_back(child)\n            return super().withdraw(task_id)",
+        "                self._waiting[task_id] = self._ahead.pop(task_id)\n"
+        "            return super().withdraw(task_id)",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: each task may be a child's last",
+        _PREFORK,
+        "            return 0  # each may be its last one\n",
+        "            pass\n",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "prefork: a child that is of no further use takes nothing more",
+        _CHILD,
+        "                if not self._run(*taken):\n                    break\n",
+        "                self._run(*taken)\n",
+        (_CHILD_TESTS,),
+    ),
+    Mutant(
+        "prefork: a late thread takes nobody's wish",
+        _CHILD,
+        "            if number != self._number:\n"
+        "                return False  # of a thread that outlived its body\n",
+        "",
+        (_CHILD_TESTS,),
+    ),
+    Mutant(
+        "prefork: a wish is about the task that it names",
+        _CHILD,
+        "            elif message.number == self._number:\n",
+        "            else:\n",
+        (_CHILD_TESTS,),
+    ),
+    Mutant(
+        "agenda: what was said meanwhile counts",
+        "django_tasktrack/engines/claiming.py",
+        "        if self._claim_at:  #",
+        "        if True:  #",
+        ("tests/vendors/test_agenda.py",),
+    ),
+    Mutant(
+        "agenda: an old one says nothing",
+        "django_tasktrack/maintenance.py",
+        "        agenda, self._agenda = self._agenda, None\n",
+        "        agenda = self._agenda\n",
+        ("tests/vendors/test_agenda.py",),
     ),
     Mutant(
         "stop: a service manager's signal to all spares the children",
@@ -803,12 +912,13 @@ MUTANTS = (
     ),
     Mutant(
         "prefork: connections are clean before the end is told",
-        "django_tasktrack/pools/child.py",
+        _CHILD,
         "        fit = self._clean() and self._surroundings.restore()\n"
-        "        self._send(Done(outcome, spent, _memory(), fit))\n",
-        "        self._send(Done(outcome, spent, _memory(), self._surroundings.restore()))\n"
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit))\n",
+        "        fit = self._surroundings.restore()\n"
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit))\n"
         "        self._clean()\n",
-        ("tests/pools/test_child.py",),
+        (_CHILD_TESTS,),
     ),
     Mutant(
         "fork: what a handler raises leaves no signal blocked",

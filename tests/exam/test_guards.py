@@ -170,7 +170,7 @@ def instant_engine() -> tuple[DatabaseEngine, Vendor]:
     """One whose turns a test takes."""
     vendor, worker = the_vendor(), make_worker()
     pool = InstantPool(PoolOptions(worker=worker.name, concurrency=CONCURRENCY))
-    plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.01, poll_max=0.01, patience=5.0)
+    plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.01, poll_max=0.01, lease=5.0)
     upkeep = maintenance.Maintenance(vendor, 60.0, 3600.0, [], [NAME])
     engine = DatabaseEngine(vendor, plan, pool, Registered(worker), upkeep)
     pool.start(engine.post)

@@ -191,7 +191,7 @@ def test_revoke_against_start(races: int, book: Path, figures: Figures) -> None:
             time.sleep(chance.uniform(0, 2 * lead))
             answers.update(task.revoke(actor="user:boss") for task in reversed(batch))
             # Whoever was mostly first begins later the next time.
-            lead *= 1 / 1.2 if load.began(book) - before > len(batch) / 2 else 1.2
+            lead *= 1 / 1.5 if load.began(book) - before > len(batch) / 2 else 1.5
         wait_until(load.is_done, timeout=60)
     ran = {entry.task_id for entry in ledger.read(book)}
     figures |= {

@@ -1,0 +1,392 @@
+"""The prefork pool, with children that the test plays: what they are given, and what is taken back."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from django_tasktrack.ids import new_id
+from django_tasktrack.outcomes import Claim, Report, succeeded
+from django_tasktrack.pools import prefork
+from django_tasktrack.pools.base import Died, Event, Finished, PoolOptions, Reported
+from django_tasktrack.pools.child import Done, Revoke, Told
+from django_tasktrack.pools.childprocess import OVERTAKEN_AFTER
+from django_tasktrack.pools.forkserver import Exited, Signalled, Spawned
+from django_tasktrack.pools.inbox import Inbox, socket_pair
+from django_tasktrack.pools.link import Link
+from django_tasktrack.pools.prefork import PreforkPool
+from tests.pools import test_asyncio
+
+
+def claims(count: int) -> list[Claim]:
+    one = test_asyncio.claim(lease=1)
+    return [one._replace(task_id=new_id()) for _ in range(count)]
+
+
+@dataclass
+class Child:
+    """A child, as the test plays it."""
+
+    pid: int
+    link: Link
+    inbox: Inbox
+    number: int = 0
+
+    def takes(self) -> Claim | None:
+        """It takes the next claim and begins it."""
+        taken = self.inbox.take()
+        if taken is None:
+            return None
+        self.number, claim = taken
+        return claim
+
+    def ends(self, seconds: float = 0.0001, *, fit: bool = True) -> None:
+        """It tells the end of what it runs."""
+        now = time.monotonic()
+        self.link.send(Done(self.number, succeeded("null"), now - seconds, now, 0, fit))
+
+
+class PlayedServer:
+    """Stands for the fork server: says what the test has it say, and notes what it is asked."""
+
+    def __init__(self, child_main: object) -> None:
+        self.socket, self._other = socket.socketpair()
+        self.words: list[Spawned | Signalled | Exited] = []
+        self.children: list[Child] = []
+        self.sent: list[tuple[int, int]] = []
+
+    def spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        receiver, sender = socket_pair()
+        child = Child(len(self.children) + 100, Link(theirs), Inbox(receiver.dup()))
+        self.children.append(child)
+        self.words.append(Spawned(child.pid, ours, receiver, sender))
+
+    def kill(self, pid: int, signum: int) -> None:
+        self.sent.append((pid, signum))
+
+    signal_alone = kill
+
+    def receive(self) -> Spawned | Signalled | Exited:
+        return self.words.pop(0)
+
+    def close(self) -> None:
+        self.socket.close()
+        self._other.close()
+
+
+@dataclass
+class Stage:
+    """The pool, its played children, and what it has told the engine."""
+
+    pool: PreforkPool
+    server: PlayedServer
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def children(self) -> list[Child]:
+        return self.server.children
+
+    def turn(self, *words: Signalled | Exited) -> None:
+        """A turn of the main thread, with all that is there for it."""
+        self.server.words += words
+        while self.server.words:
+            self.pool._on_server(None)
+        self.pool._take_turn(self.pool._selector.select(0))
+
+    def ended(self) -> list[Claim]:
+        return [event.claim for event in self.events if isinstance(event, Finished)]
+
+    def knows_bodies_are_short(self) -> None:
+        self.pool._body_seconds = 0.0001
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setattr(prefork, "ForkServer", PlayedServer)
+    options = {"worker": "w1@host", "concurrency": 2, **getattr(request, "param", {})}
+    pool = PreforkPool(PoolOptions(**options))
+    assert isinstance(pool._server, PlayedServer)
+    stage = Stage(pool, pool._server)
+    pool.start(stage.events.append)
+    for _ in range(2):
+        pool._spawn()
+    stage.turn()
+    yield stage
+    pool._selector.close()
+    pool._waker.close()
+    stage.server.close()
+    for child in pool._children.values():
+        child.close()
+    for played in stage.children:
+        played.link.close()
+        played.inbox.close()
+
+
+def test_of_long_bodies_each_child_has_one(stage: Stage) -> None:
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    assert [child.takes() for child in stage.children] == given[:2]
+    assert [child.takes() for child in stage.children] == [None, None]
+    assert stage.pool.load() == (2, 2)
+
+
+def test_of_short_bodies_each_child_has_some_ahead(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(6)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert [one.takes(), two.takes()] == given[:2]
+    for child in stage.children:
+        child.ends()
+    assert [one.takes(), two.takes()] == given[2:4], "without waiting for the worker"
+    assert stage.pool.load() == (4, 2), "what it has not heard of still waits"
+    stage.turn()
+    assert stage.pool.load() == (2, 2)
+    assert stage.ended() == given[:2]
+    assert [claim for claim, _ in stage.pool.running()] == given[2:4]
+
+
+def test_what_waits_behind_a_long_body_goes_to_the_other_child(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert [one.takes(), two.takes()] == given[:2]
+    two.ends()
+    assert two.takes() == given[3]
+    two.ends()
+    time.sleep(OVERTAKEN_AFTER)
+    stage.turn()
+    assert one.takes() is None
+    assert two.takes() == given[2]
+    assert stage.pool.load() == (0, 2)
+    late = claims(3)
+    stage.pool.submit(late)
+    stage.turn()
+    assert one.takes() is None, "nothing more is given behind that body"
+
+
+def test_a_claim_that_was_withdrawn_is_not_run(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(6)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert one.takes() == given[0]
+    assert stage.pool.withdraw(given[2].task_id)
+    assert not stage.pool.has(given[2].task_id)
+    assert not stage.pool.withdraw(given[0].task_id), "it runs"
+    stage.turn()
+    one.ends()
+    assert one.takes() == given[4]
+    back = {claim.task_id for claim in stage.pool.withdraw_waiting()}
+    assert back == {given[number].task_id for number in (1, 3, 5)}
+    assert one.takes() is two.takes() is None
+
+
+def test_a_child_that_goes_on_while_it_is_taken_back_from_runs_nothing_twice(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(6)
+    stage.pool.submit(given)
+    stage.turn()
+    one, _ = stage.children
+    assert one.takes() == given[0]
+    one.ends()
+    assert one.takes() == given[2], "the worker has not heard of the first one's end"
+    assert not stage.pool.withdraw(given[2].task_id)
+    assert stage.pool.has(given[2].task_id)
+    stage.turn()
+    assert stage.ended() == [given[0]]
+    assert given[2] in [claim for claim, _ in stage.pool.running()]
+    one.ends()
+    stage.turn()
+    assert stage.ended() == [given[0], given[2]]
+
+
+def test_a_signal_for_one_task_meets_no_other(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, _ = stage.children
+    assert one.takes() == given[0]
+    one.ends()
+    assert one.takes() == given[2]
+    assert not stage.pool.terminate(given[0].task_id, "SIGTERM"), "it has ended"
+    assert stage.server.sent == []
+    assert stage.pool.terminate(given[2].task_id, "SIGTERM")
+    assert stage.server.sent == [(one.pid, signal.SIGTERM)]
+    stage.pool.submit(claims(5))
+    stage.turn()
+    one.ends()
+    assert one.takes() is None, "the signal is on its way"
+
+
+def test_a_wish_names_the_task_that_it_is_about(stage: Stage) -> None:
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    child = stage.children[0]
+    assert child.takes() == given[0]
+    stage.pool.revoke(given[0].task_id)
+    assert list(child.link.receive()) == [Revoke(child.number)]
+
+
+@pytest.mark.parametrize("stage", [{"soft_time_limit": 0.01}], indirect=True)
+def test_while_a_soft_limit_s_signal_is_on_its_way_nothing_else_is_given(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(3)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert [one.takes(), two.takes()] == given[:2]
+    time.sleep(0.011)
+    stage.turn()
+    assert stage.server.sent == [(one.pid, signal.SIGUSR1), (two.pid, signal.SIGUSR1)]
+    one.ends()
+    stage.turn()
+    assert one.takes() is None
+    assert stage.pool.load() == (1, 1)
+    stage.turn(Signalled(one.pid))
+    assert one.takes() == given[2]
+
+
+def test_a_child_s_death_costs_the_task_that_it_ran(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(6)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert one.takes() == given[0]
+    one.ends()
+    assert one.takes() == given[2]
+    stage.turn(Exited(one.pid, "signal SIGSEGV"))
+    assert stage.ended() == [given[0]], "its last words count"
+    died = [event for event in stage.events if isinstance(event, Died)]
+    assert [event.claim for event in died] == [given[2]]
+    assert [two.takes(), two.takes()] == [given[1], given[3]]
+    later = stage.children[2].takes(), two.takes()
+    assert set(later) <= {given[4], given[5]}
+    assert any(later)
+
+
+def test_a_child_that_dies_before_it_takes_anything_costs_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    stage.turn(Exited(one.pid, "exit code 1"))
+    assert two.takes() == given[0]
+    assert stage.events == []
+    assert "ended while idle" in caplog.text
+
+
+def test_a_child_that_cannot_be_understood_gets_nothing_more(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, _ = stage.children
+    assert one.takes() == given[0]
+    one.link._stream.sendall(b"\xff" * 10)
+    stage.turn()
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)]
+    assert "cannot be understood" in caplog.text
+    assert one.takes() is None
+    stage.turn(Exited(one.pid, "signal SIGKILL"))
+    assert [event.claim for event in stage.events] == [given[0]]
+
+
+def test_an_end_of_a_task_that_does_not_run_is_nonsense(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    child = stage.children[0]
+    assert child.takes() == given[0]
+    child.number += 7
+    child.ends()
+    stage.turn()
+    assert stage.events == []
+    assert stage.server.sent == [(child.pid, signal.SIGKILL)]
+    assert "does not run" in caplog.text
+
+
+def test_what_a_child_that_is_of_no_use_any_more_was_given_goes_to_another(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert one.takes() == given[0]
+    one.ends(fit=False)
+    stage.turn()
+    assert one.takes() is None
+    assert [two.takes() for _ in range(3)] == [given[1], given[3], given[2]]
+
+
+@pytest.mark.parametrize(
+    "stage", [{"max_tasks_per_child": 5}, {"max_memory_per_child": 2**30}], indirect=True
+)
+def test_where_each_task_may_be_a_child_s_last_none_is_given_ahead(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    stage.pool.submit(claims(4))
+    stage.turn()
+    assert stage.children[0].takes()
+    assert stage.children[0].takes() is None
+
+
+def test_large_arguments_are_not_given_ahead(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = [claim._replace(args=f'["{"x" * 100_000}"]') for claim in claims(4)]
+    stage.pool.submit(given)
+    stage.turn()
+    assert [child.takes() for child in stage.children] == given[:2]
+    assert [child.takes() for child in stage.children] == [None, None]
+
+
+def test_what_was_abandoned_is_neither_run_nor_told(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(6)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert one.takes() == given[0]
+    stage.pool.abandon()
+    assert one.takes() is two.takes() is None
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)], "the other one has nothing"
+    one.ends()
+    stage.turn(Exited(one.pid, "signal SIGKILL"))
+    assert stage.events == []
+    assert stage.pool.load() == (0, 0)
+
+
+def test_what_a_thread_says_after_its_body_s_end_is_not_the_next_task_s(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    child = stage.children[0]
+    assert child.takes() == given[0]
+    first = child.number
+    child.ends()
+    assert child.takes() == given[2]
+    child.link.send(Told(first, Report(current=7.0)))
+    child.link.send(Told(child.number, Report(current=1.0)))
+    stage.turn()
+    told = [event for event in stage.events if isinstance(event, Reported)]
+    assert [(event.claim, event.report.current) for event in told] == [(given[2], 1.0)]
