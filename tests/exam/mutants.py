@@ -389,7 +389,7 @@ MUTANTS = (
     Mutant(
         "upkeep: a third of the time at the most",
         "django_tasktrack/maintenance.py",
-        "        self.due_at = max(self.due_at, ended + 2 * (ended - now))\n",
+        "        self._round_at = self.due_at = max(self._round_at, ended + 2 * (ended - now))\n",
         "",
         (_GUARDS, "-k", "upkeep"),
         _SERVER,
