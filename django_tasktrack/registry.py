@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .exceptions import InvalidTask, NotRegistered, nearest
@@ -41,11 +41,14 @@ class Definition:
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
     unique_key: Callable[..., str | None] | None = None
+    #: Whether the body is an ``async def``.
+    is_async: bool = field(init=False)
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the body is an ``async def``."""
-        return inspect.iscoroutinefunction(inspect.unwrap(_function_of(self.body)))
+    def __post_init__(self) -> None:
+        is_async = inspect.iscoroutinefunction(inspect.unwrap(_function_of(self.body)))
+        object.__setattr__(
+            self, "is_async", is_async
+        )  # asked for at every run, and slow to find out
 
 
 def _function_of(body: Callable[..., Any]) -> Callable[..., Any]:

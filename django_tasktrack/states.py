@@ -63,7 +63,7 @@ class Transition:
     yields: bool = False
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _named, (self.name,)  # one object a transition, in each process
+        return named, (self.name,)  # one object a transition, in each process
 
     @property
     def stored_sources(self) -> frozenset[State]:
@@ -101,7 +101,8 @@ TRANSITIONS: tuple[Transition, ...] = (
 _BY_NAME = {transition.name: transition for transition in TRANSITIONS}
 
 
-def _named(name: str) -> Transition:
+def named(name: str) -> Transition:
+    """The transition of this name."""
     return _BY_NAME[name]
 
 

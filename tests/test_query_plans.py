@@ -16,7 +16,7 @@ from django_tasktrack import purge, states, transitions
 from django_tasktrack.changes import Change
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import StateChange, TrackedTask
-from django_tasktrack.vendors import postgresql
+from django_tasktrack.vendors import glance, postgresql
 
 from .factories import NAME, make_worker
 from .inline import enqueue, the_vendor
@@ -136,7 +136,7 @@ def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
     """The head of each queue, not all that is due in it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "EXPLAIN (ANALYZE, FORMAT JSON) " + postgresql._QUEUES + postgresql._CLAIM,
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + glance.queues_of([]) + postgresql._CLAIM,
             {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10},
         )
         told = cursor.fetchone()[0]

@@ -15,7 +15,7 @@ from ..registration import Registration
 from ..vendors import Vendor
 
 #: Claims are taken ahead to cover so many seconds of work, but no more than so many,
-AHEAD, AHEAD_LIMIT = 0.05, 500
+AHEAD, AHEAD_LIMIT = 0.05, 1000
 #: and given back after they have waited behind long bodies for so many seconds.
 GIVE_BACK_AFTER = 0.5
 
@@ -64,15 +64,15 @@ class Claiming:
         self._promote_at = min(self._promote_at, moment)
 
     def heed(self, agenda: Agenda) -> None:
-        """Look now, or not before the next agenda: what it says was asked at this moment."""
+        """Look now, or later: what it says was asked at this moment, and counts as a look."""
         if agenda.due:
             self.look_now()
-        later = time.monotonic() + self._plan.poll_max
+        now = time.monotonic()
         if self._claim_at:  # else somebody has said meanwhile that there is something to do
-            self._claim_at = later
+            self._rest(now)
         if self._promote_at:
             due_in = math.inf if agenda.scheduled_in is None else agenda.scheduled_in
-            self._promote_at = min(later, time.monotonic() + due_in)
+            self._promote_at = now + min(due_in, self._plan.poll_max)
 
     def learn(self, body_seconds: float) -> None:
         """A body took so long."""
@@ -100,9 +100,16 @@ class Claiming:
             self._vendor, self._registration.worker_id, self._plan.queues, self._plan.names, room
         )
         self._more = len(claims) == room
-        self._pause = self._plan.poll_min if claims else min(self._pause * 2, self._plan.poll_max)
-        self._claim_at = now + self._pause
+        if claims:
+            self._pause, self._claim_at = self._plan.poll_min, now + self._plan.poll_min
+        else:
+            self._rest(now)
         return claims
+
+    def _rest(self, now: float) -> None:
+        """There was nothing: look again after a pause that is longer each time."""
+        self._pause = min(self._pause * 2, self._plan.poll_max)
+        self._claim_at = now + self._pause
 
     def is_exhausted(self) -> bool:
         """Whether the last look found all that is due, and nothing has become due since."""

@@ -242,7 +242,11 @@ class DatabaseEngine:
         Rows that somebody holds are tried again, even for a moment after that: what stays claimed would be
         rescued, with a start that is presumed and a loss that is counted.
         """
-        self._claims += self._pool.withdraw_waiting()
+        for claim in self._pool.withdraw_waiting():
+            if self._settling.has_begun(claim):  # as the table says, though its body has not
+                self._outbox.add(transitions.released(claim, None, "the worker stopped"))
+            else:
+                self._claims.append(claim)
         self._revoking.run({claim.task_id for claim in self._claims})
         self._give_back()
         if time.monotonic() >= stop_at and not self._released:

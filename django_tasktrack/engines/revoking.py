@@ -107,7 +107,8 @@ class Revoking:
 
     def _stop_body(self, request: RevokeRequest) -> None:
         if request.signal and self._pool.can_terminate:
-            self._pool.terminate(request.task_id, request.signal)
+            if not self._pool.terminate(request.task_id, request.signal):
+                del self._asked[request.task_id]  # it ends or begins at this moment: look again
             return
         if request.signal:
             logger.warning(

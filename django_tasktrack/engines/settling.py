@@ -53,6 +53,10 @@ class Settling:
         """Whether nothing waits to be written."""
         return not self._outbox and not self._reports
 
+    def has_begun(self, claim: Claim) -> bool:
+        """Whether its beginning is in the table, or on the way there."""
+        return (claim.task_id, claim.lease) in self._shown
+
     def due_at(self) -> float:
         """When to call ``run`` next, if nothing happens before."""
         moments = [began + STARTED_AFTER for _, began in self._unshown()]

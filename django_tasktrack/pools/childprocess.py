@@ -88,7 +88,7 @@ class ChildProcess:
             ValueError: it does not run what it speaks of.
         """
         if not self.given or self.given[0].number != done.number:
-            raise ValueError("It speaks of a task that it does not run.")
+            raise ValueError("it speaks of a task that it does not run.")
         ended = self.given.popleft()
         self._tasks += 1
         self._begins(done.ended)

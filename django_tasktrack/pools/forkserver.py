@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import logging
 import mmap
@@ -45,6 +46,8 @@ class Word(IntEnum):
 
 
 _MESSAGE = struct.Struct("!bii")
+#: What comes with a new child: its link, and both ends of its inbox.
+_DESCRIPTORS = 3
 
 ChildMain = Callable[[socket.socket, socket.socket], None]
 #: The children by process id, each with the byte that tells it that the worker wants its end.
@@ -126,13 +129,17 @@ class ForkServer:
         Raises:
             EOFError: the server is gone.
         """
-        data, descriptors, _, _ = socket.recv_fds(self.socket, _MESSAGE.size, 3)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, _MESSAGE.size, _DESCRIPTORS)
         while data and len(data) < _MESSAGE.size:
             data += self.socket.recv(_MESSAGE.size - len(data))
         if not data:
             raise EOFError("The fork server is gone.")
         word, pid, value = _MESSAGE.unpack(data)
         if word == Word.SPAWNED:
+            if len(descriptors) < _DESCRIPTORS:
+                raise OSError(
+                    errno.EMFILE, "Each child needs three descriptors: raise the limit (ulimit -n)"
+                )
             return Spawned(pid, *(socket.socket(fileno=descriptor) for descriptor in descriptors))
         if word == Word.SIGNALLED:
             return Signalled(pid)

@@ -34,12 +34,12 @@ class Link:
 
         Raises:
             EOFError: the other end is gone, and has said nothing more.
-            Exception: what follows cannot be understood, of whatever kind.
+            ValueError: what follows cannot be understood.
         """
         chunk = self._read()
         while True:
             while (message := self._cut()) is not None:
-                yield pickle.loads(message)  # noqa: S301
+                yield _loaded(message)
             if chunk < _CHUNK:
                 return
             chunk = self._read()
@@ -63,7 +63,7 @@ class Link:
             return None
         (length,) = _LENGTH.unpack_from(self._unread)
         if length > _LONGEST:
-            raise ValueError(f"A message of {length:,} bytes is none.")
+            raise ValueError(f"a message of {length:,} bytes is none.")
         end = _LENGTH.size + length
         if len(self._unread) < end:
             return None
@@ -73,3 +73,10 @@ class Link:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _loaded(message: bytearray) -> Any:
+    try:
+        return pickle.loads(message)  # noqa: S301
+    except Exception as error:  # of many kinds, EOFError among them
+        raise ValueError(f"its message is none: {error}") from error

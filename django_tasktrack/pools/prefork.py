@@ -70,8 +70,9 @@ class PreforkPool(Pool):
 
     def withdraw(self, task_id: UUID) -> bool:
         with self._changed:
-            if task_id in self._ahead and (child := self._holder(task_id)):
+            if child := self._holder(task_id):
                 self._take_back(child)
+                self._wake()
             return super().withdraw(task_id)
 
     def withdraw_waiting(self, longer_than: float = 0.0) -> list[Claim]:
@@ -79,6 +80,7 @@ class PreforkPool(Pool):
         with self._changed:
             if any(since <= limit for _, since in self._ahead.values()):
                 self._take_all_back()
+                self._wake()
             return super().withdraw_waiting(longer_than)
 
     def revoke(self, task_id: UUID) -> None:
@@ -91,17 +93,20 @@ class PreforkPool(Pool):
     def terminate(self, task_id: UUID, signal: str) -> bool:
         with self._changed:
             child = self._holder(task_id)
-            if child is None or not self._runs_alone(child, task_id):
+            if child is None:
+                return False
+            self._wake()
+            if not self._runs_alone(child, task_id):
                 return False
             self._kill(child, _SIGNALS[signal], self.options.terminate_grace)
-        self._wake()
-        return True
+            return True
 
     def abandon(self) -> None:
         with self._changed:
             self._take_all_back()
             for child in self._children.values():
                 if child.given:
+                    child.given.clear()
                     self._kill(child, signal.SIGKILL, 1.0)
             super().abandon()
         self._wake()
@@ -194,12 +199,11 @@ class PreforkPool(Pool):
 
     def _take_back(self, child: ChildProcess) -> None:
         """What the child has not begun waits again, before all the others; what it has begun runs."""
-        now = time.monotonic()
-        back = child.take_back()
-        taken = (
-            self._ahead.pop(c.task_id, None) or self._running.pop(c.task_id, None) for c in back
-        )
-        self._waiting = {**{t[0].task_id: t for t in taken if t}, **self._waiting}
+        now, back = time.monotonic(), {}
+        for claim in child.take_back():
+            place = self._ahead if claim.task_id in self._ahead else self._running
+            back[claim.task_id] = place.pop(claim.task_id)
+        self._waiting = {**back, **self._waiting}
         for given in child.given:
             if self._ahead.pop(given.claim.task_id, None):
                 self._running[given.claim.task_id] = given.claim, now
@@ -216,7 +220,8 @@ class PreforkPool(Pool):
         return None
 
     def _runs_alone(self, child: ChildProcess, task_id: UUID) -> bool:
-        """Make sure that a signal to this child can meet no other task. False: this one has ended."""
+        """Make sure that a signal to this child can meet no other task. False: this one does not run there,
+        because it has ended, or has not begun and was taken back."""
         self._take_back(child)
         self._listen(child)
         return child.claim is not None and child.claim.task_id == task_id
@@ -239,17 +244,20 @@ class PreforkPool(Pool):
                 if isinstance(message, Told):
                     self._on_told(child, message)
                 else:
-                    self._on_done(child, message)
+                    self._on_done(child, Done.unpacked(message))
         except (EOFError, OSError):
             return False  # the server will say how it ended
-        except Exception:
-            # It speaks nonsense, because its body has written to the descriptor: it is of no use.
-            if child.kill_at == math.inf:
-                logger.exception("Child %s cannot be understood; it is killed.", child.pid)
-                self._take_back(child)
-                self._kill(child, signal.SIGKILL, 1.0)
+        except ValueError as error:
+            self._disown(child, str(error))
             return False
         return True
+
+    def _disown(self, child: ChildProcess, why: str) -> None:
+        """Kill a child that speaks nonsense, because its body has written to the descriptor."""
+        if child.kill_at == math.inf:
+            logger.error("Child %s cannot be understood, and is killed: %s", child.pid, why)
+            self._take_back(child)
+            self._kill(child, signal.SIGKILL, 1.0)
 
     def _on_told(self, child: ChildProcess, told: Told) -> None:
         given = child.given[0] if child.given else None
@@ -326,14 +334,19 @@ class PreforkPool(Pool):
 
     # Time
 
-    def _idle(self) -> list[ChildProcess]:
-        return [child for child in self._children.values() if not child.given and not child.retired]
+    def _spare(self) -> list[ChildProcess]:
+        """Children beyond the least that have nothing to do, the longest idle first."""
+        staying = [child for child in self._children.values() if not child.retired]
+        count = len(staying) - self._least()
+        if count <= 0:
+            return []
+        idle = [child for child in staying if not child.given]
+        return sorted(idle, key=lambda child: child.idle_since)[:count]
 
     def _patience(self) -> float | None:
         """Seconds until something is due by the clock."""
         moments = [child.due_at() for child in self._children.values()] + self._spawn_at
-        if len(self._children) > self._least():
-            moments += [child.idle_since + _KEEP_IDLE for child in self._idle()]
+        moments += [child.idle_since + _KEEP_IDLE for child in self._spare()]
         due = min(moments, default=math.inf)
         return None if due == math.inf else max(0.0, due - time.monotonic())
 
@@ -350,6 +363,8 @@ class PreforkPool(Pool):
     def _on_child_s_time(self, child: ChildProcess, now: float) -> None:
         self._take_back(child)
         self._listen(child)  # what was due may have ended; from here on it is about what still runs
+        if len(child.given) > 1:
+            self._disown(child, "it has gone on without telling the end of its task.")
         if now >= child.hard_at:
             limit = child.hard_at - child.began
             child.verdict = failed(TimeLimitExceeded(f"It ran for more than {limit:g} s."))
@@ -363,11 +378,9 @@ class PreforkPool(Pool):
 
     def _shrink(self, now: float) -> None:
         """End children that had nothing to do for long, down to the least."""
-        spare = len(self._children) - self._least()
-        if spare > 0:
-            for child in self._idle()[-spare:]:
-                if now - child.idle_since >= _KEEP_IDLE:
-                    self._retire(child)
+        for child in self._spare():
+            if now - child.idle_since >= _KEEP_IDLE:
+                self._retire(child)
 
 
 #: By their names, which only people need.

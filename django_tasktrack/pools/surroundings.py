@@ -51,7 +51,8 @@ class Surroundings:
             locale.setlocale(locale.LC_ALL, self._locale)
         self._restore_signals()
         sys.stdin, sys.stdout, sys.stderr = self._streams
-        closed = any(stream is not None and stream.closed for stream in self._streams[1:])
+        _, output, error = self._streams
+        closed = (output is not None and output.closed) or (error is not None and error.closed)
         return not closed and _open_outputs() == self._outputs
 
     def _restore_signals(self) -> None:
@@ -68,9 +69,9 @@ def _encoded_environment() -> dict[bytes, bytes]:
     return environment
 
 
-def _open_outputs() -> list[tuple[int, int] | None]:
+def _open_outputs() -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
     """What stands behind the descriptors of the standard output and error."""
-    return [_file_behind(1), _file_behind(2)]
+    return _file_behind(1), _file_behind(2)
 
 
 def _file_behind(descriptor: int) -> tuple[int, int] | None:

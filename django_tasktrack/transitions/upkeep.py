@@ -153,17 +153,14 @@ def expire(vendor: Vendor, limit: int = 500) -> Written:
 
 
 def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:
-    """Take due tasks that no worker knows out of the claims' way, looking at the head of the queue.
+    """Take due tasks that no worker knows out of the claims' way, looking at the head of each queue.
 
     Returns:
         How many of each name were held.
     """
-    due = TrackedTask.objects.using(vendor.using).due()
-    due = due.for_queue(*queues) if queues else due
-    head = due.in_claim_order().values_list("pk", "name")[:1000]
-    known = set(known)
-    unknown = {task_id: name for task_id, name in head if name not in known}
+    unknown = vendor.unknown(queues, set(known))
     if unknown:
+        due = TrackedTask.objects.using(vendor.using).due()
         _move(vendor, due.many(unknown), Stage.HELD)
     return dict(Counter(unknown.values()))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -32,6 +32,8 @@ from . import sessions
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from ..querysets import TaskQuerySet
 
 QuerySetT = TypeVar("QuerySetT", bound="models.QuerySet[Any]")
 
@@ -215,9 +217,7 @@ class Vendor:
         if limit < 1 or not names:
             return []
         with transaction.atomic(using=self.using):
-            due = TrackedTask.objects.using(self.using).due().named(names)
-            due = due.for_queue(*queues) if queues else due
-            due = due.not_expired(self.now()).in_claim_order()
+            due = self._claimable(queues, names).in_claim_order()
             ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
             if not ids:
                 return []
@@ -229,6 +229,11 @@ class Vendor:
                 attempt=F("attempt") + 1,
             )
             return self._claims(worker_id, ids)
+
+    def _claimable(self, queues: Sequence[str], names: Sequence[str]) -> TaskQuerySet:
+        due = TrackedTask.objects.using(self.using).due().named(names)
+        due = due.for_queue(*queues) if queues else due
+        return due.not_expired(self.now())
 
     def _claims(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
         text = models.TextField()
@@ -348,16 +353,40 @@ class Vendor:
         Returns:
             How many, and the seconds until the next one (None: none is scheduled).
         """
-        now = self.now()
-        scheduled = TrackedTask.objects.using(self.using).filter(stage=Stage.SCHEDULED)
         promoted = 0
-        with transaction.atomic(using=self.using):
-            ripe = scheduled.filter(run_after__lte=now).order_by("run_after")
-            ids = list(self.locked(ripe, wait=False).values_list("pk", flat=True)[:limit])
-            if ids:
-                promoted = scheduled.many(ids).update(stage=Stage.DUE)
+        in_seconds = self._scheduled_in()
+        if (
+            in_seconds is not None and in_seconds <= 0
+        ):  # else the writer's lock would be taken for nothing
+            scheduled = TrackedTask.objects.using(self.using).filter(stage=Stage.SCHEDULED)
+            with transaction.atomic(using=self.using):
+                ripe = scheduled.filter(run_after__lte=self.now()).order_by("run_after")
+                ids = list(self.locked(ripe, wait=False).values_list("pk", flat=True)[:limit])
+                promoted = scheduled.many(ids).update(stage=Stage.DUE) if ids else 0
+            in_seconds = self._scheduled_in()
+        return promoted, None if in_seconds is None else max(0.0, in_seconds)
+
+    def _scheduled_in(self) -> float | None:
+        """Seconds until the next scheduled task's time; less than none where it has come."""
+        scheduled = TrackedTask.objects.using(self.using).filter(stage=Stage.SCHEDULED)
         following = scheduled.aggregate(at=Min("run_after"))["at"]
-        return promoted, None if following is None else max(0.0, (following - now).total_seconds())
+        return None if following is None else (following - self.now()).total_seconds()
+
+    def unknown(
+        self, queues: Sequence[str], known: Collection[str], limit: int = 1000
+    ) -> dict[UUID, str]:
+        """Due tasks of other names than those that are known, among the first of each queue.
+
+        Args:
+            queues: those to look at; empty for all of them.
+            known: names.
+            limit: how many of each queue are looked at.
+        """
+        due = TrackedTask.objects.using(self.using).due()
+        names: dict[UUID, str] = {}
+        for queue in queues or due.order_by("queue").values_list("queue", flat=True).distinct():
+            names.update(due.for_queue(queue).in_claim_order().values_list("pk", "name")[:limit])
+        return {task_id: name for task_id, name in names.items() if name not in known}
 
     # At one glance
 

@@ -1,6 +1,8 @@
-"""PostgreSQL: all that an idle worker has to ask, in one statement."""
+"""PostgreSQL: looks for what there is to do, in one statement each."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ..models import Goal, TrackedTask, Worker
 from ..states import Stage
@@ -9,10 +11,30 @@ _TASK, _WORKER, _GOAL = (model._meta.db_table for model in (TrackedTask, Worker,
 _ALIVE = "stopped_at IS NULL AND lost_at IS NULL"
 _UNMET = ", ".join(f"'{state}'" for state in Goal.UNMET)
 
+# Queues that have due tasks, found by skipping through the index instead of reading it.
+_QUEUES = f"""
+WITH RECURSIVE queues(queue) AS (
+    (SELECT queue FROM {_TASK} WHERE stage = {Stage.DUE:d} ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT t.queue FROM {_TASK} t
+            WHERE t.stage = {Stage.DUE:d} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
+    FROM queues q WHERE q.queue IS NOT NULL
+)"""
+_NAMED_QUEUES = "WITH queues(queue) AS (SELECT unnest(%(queues)s::text[]))"
+
+# Each queue has its own head: one that is full would hide the others.
+_HEADS = f"""queues CROSS JOIN LATERAL (
+    SELECT t.id, t.name FROM {_TASK} t WHERE t.stage = {Stage.DUE:d} AND t.queue = queues.queue
+    ORDER BY t.priority DESC, t.id LIMIT %(limit)s
+) AS head WHERE head.name <> ALL (%(names)s)"""
+
+#: Due tasks of other names, among the first of each queue.
+UNKNOWN = f" SELECT head.id, head.name FROM {_HEADS}"
+
 # Each in the order of its index: asked for any row, the planner may read the table until it finds one.
 # The clock stands in a subquery, so that it is asked once and can be an index condition.
 GLANCE = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+, clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT
     (SELECT id FROM {_TASK}
      WHERE stage = {Stage.DUE:d} AND {{mine}} AND name = ANY (%(names)s)
@@ -28,12 +50,15 @@ SELECT
     (SELECT id FROM {_TASK}
      WHERE stage < {Stage.CLAIMED:d} AND expires_at <= (SELECT now FROM clock)
      ORDER BY expires_at LIMIT 1) IS NOT NULL,
-    EXISTS (SELECT FROM (SELECT name FROM {_TASK} WHERE stage = {Stage.DUE:d} AND {{mine}}
-                         ORDER BY queue, priority DESC, id LIMIT 1000) AS head
-            WHERE name <> ALL (%(names)s)),
+    EXISTS (SELECT FROM {_HEADS}),
     (SELECT id FROM {_TASK} WHERE stage = {Stage.HELD:d} ORDER BY name LIMIT 1) IS NOT NULL,
     EXISTS (SELECT FROM {_GOAL}
             WHERE state IN ({_UNMET}) AND deadline < (SELECT now FROM clock))
     OR EXISTS (SELECT FROM {_GOAL} WHERE state = '{Goal.State.OPEN}'
                AND next_attempt_at <= (SELECT now FROM clock))
 """
+
+
+def queues_of(queues: Sequence[str]) -> str:
+    """The beginning of a statement that looks at these queues; at all that have due tasks, if none is named."""
+    return _NAMED_QUEUES if queues else _QUEUES

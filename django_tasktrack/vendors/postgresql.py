@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..states import ENQUEUE, TRANSITIONS, Stage
 from .base import UNIQUE_TRIES, Vendor, by_unique_key, key_churns
-from .glance import GLANCE
+from .glance import GLANCE, UNKNOWN, queues_of
 from .sessions import is_pooled
 
 _TASK = TrackedTask._meta.db_table
@@ -72,17 +72,6 @@ _HOLDERS = f"""
 SELECT active_key, id FROM {_TASK} WHERE active_key = ANY (%s) AND stage IS DISTINCT FROM {Stage.DONE:d}
 """
 
-# Queues that have due tasks, found by skipping through the index instead of reading it.
-_QUEUES = f"""
-WITH RECURSIVE queues(queue) AS (
-    (SELECT queue FROM {_TASK} WHERE stage = {Stage.DUE:d} ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT t.queue FROM {_TASK} t
-            WHERE t.stage = {Stage.DUE:d} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
-    FROM queues q WHERE q.queue IS NOT NULL
-)"""
-_NAMED_QUEUES = "WITH queues(queue) AS (SELECT unnest(%(queues)s::text[]))"
-
 # MATERIALIZED: inlined into the UPDATE, the planner may run the LIMIT more than once.
 _CLAIM = f"""
 , picked AS MATERIALIZED (
@@ -114,7 +103,8 @@ _FENCE = """t.state = ANY (string_to_array(a.sources, ','))
       AND NOT (a.yields AND t.revoke_requested_at IS NOT NULL)
       AND NOT (a.label <> '' AND a.label = t.label)"""
 
-# The rows are found by primary key alone, and everything after reads the locked rows.
+# The rows are found by primary key alone, and everything after reads the locked rows. What is recorded comes
+# from the UPDATE: a join of both would be of two lists without an index, row by row.
 _WRITE = f"""
 WITH asked AS ({{asked}}), held AS MATERIALIZED (
     SELECT a.*, t.changed_at, t.state AS old_state, t.seq AS old_seq, t.attempt AS old_attempt,
@@ -164,7 +154,8 @@ WITH asked AS ({{asked}}), held AS MATERIALIZED (
                           WHEN l.afresh THEN t.unique_key
                           ELSE t.active_key END
     FROM locked l WHERE t.id = l.id
-    RETURNING t.id, t.seq, t.attempt, t.lease
+    RETURNING t.id, t.seq, l.target, l.label, t.attempt, t.lease, l.happened_at, l.worker_id, l.actor,
+              l.reason, l.error_type, l.error_message, l.traceback
 ), begun AS (
     INSERT INTO {_HISTORY} (task_id, seq, state, label, attempt, lease, at, worker_id, actor,
                             reason, error_type, error_message, traceback)
@@ -174,10 +165,7 @@ WITH asked AS ({{asked}}), held AS MATERIALIZED (
 ), recorded AS (
     INSERT INTO {_HISTORY} (task_id, seq, state, label, attempt, lease, at, worker_id, actor,
                             reason, error_type, error_message, traceback)
-    SELECT l.id, c.seq, l.target, l.label, c.attempt, c.lease,
-           l.happened_at, l.worker_id, l.actor,
-           l.reason, l.error_type, l.error_message, l.traceback
-    FROM locked l JOIN changed c ON c.id = l.id
+    SELECT * FROM changed
 )
 SELECT id FROM changed
 """
@@ -267,7 +255,7 @@ class PostgreSQLVendor(Vendor):
         if limit < 1 or not names:
             return []
         rows = self._rows(
-            (_NAMED_QUEUES if queues else _QUEUES) + _CLAIM,
+            queues_of(queues) + _CLAIM,
             {"worker": worker_id, "queues": list(queues), "names": list(names), "limit": limit},
         )
         claims = [Claim(*row) for row in rows]
@@ -293,11 +281,25 @@ class PostgreSQLVendor(Vendor):
         following: float | None = self._rows(_NEXT_SCHEDULED)[0][0]
         return promoted, None if following is None else max(0.0, following)
 
+    def unknown(
+        self, queues: Sequence[str], known: Collection[str], limit: int = 1000
+    ) -> dict[UUID, str]:
+        asked = {"queues": list(queues), "names": list(known), "limit": limit}
+        return dict(self._rows(queues_of(queues) + UNKNOWN, asked))
+
     def agenda(
         self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
     ) -> Agenda | None:
-        sql = GLANCE.format(mine="queue = ANY (%(queues)s)" if queues else "TRUE")
-        asked = {"worker": worker_id, "queues": list(queues), "names": list(names), "lease": lease}
+        sql = queues_of(queues) + GLANCE.format(
+            mine="queue = ANY (%(queues)s)" if queues else "TRUE"
+        )
+        asked = {
+            "worker": worker_id,
+            "queues": list(queues),
+            "names": list(names),
+            "lease": lease,
+            "limit": 1000,
+        }
         return Agenda(*self._rows(sql, asked)[0])
 
     def write_progress(self, writes: Sequence[ProgressWrite]) -> None:

@@ -80,7 +80,10 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper, patience: int) -> None:
         "lock_timeout": f"{LOCK_TIMEOUT}s",
         "statement_timeout": f"{patience}s",
         "idle_in_transaction_session_timeout": f"{patience}s",
-        "plan_cache_mode": "force_custom_plan",  # a plan for an empty table would be kept for a full one
+        # A plan for an empty table would be kept for a full one, and until the first ANALYZE the planner
+        # takes every table for so small that it reads all of it, once for each task.
+        "plan_cache_mode": "force_custom_plan",
+        "enable_seqscan": "off",
     }
     settings = ", ".join("set_config(%s, %s, false)" for _ in session)
     with connection.cursor() as cursor:

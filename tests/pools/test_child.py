@@ -12,6 +12,7 @@ import pytest
 
 from django_tasktrack import task
 from django_tasktrack.declaration import Task
+from django_tasktrack.outcomes import failed, retry_later, succeeded
 from django_tasktrack.pools import child
 from django_tasktrack.pools.child import Child, Done
 from django_tasktrack.pools.inbox import WorkersInbox, socket_pair
@@ -47,8 +48,7 @@ class Worker:
         """Have the child run one claim."""
         one = claim(lease=1)
         self.child._run(number, one._replace(name=name) if name else one)
-        done: Done = list(self.link.receive())[-1]
-        return done
+        return Done.unpacked(list(self.link.receive())[-1])
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_child_that_is_of_no_further_use_takes_nothing_more(
         worker.inbox.put(number, claim(lease=1)._replace(name=tasks.echo.name))
     worker.link.send(None)
     worker.child.main()
-    assert [message.number for message in worker.link.receive()] == [1]
+    assert [Done.unpacked(told).number for told in worker.link.receive()] == [1]
     assert worker.inbox.take_back() == {2}
 
 
@@ -121,6 +121,16 @@ def test_a_child_ends_when_it_is_told_to_or_its_worker_is_gone(worker: Worker) -
     worker.link.send(child.Revoke(0))  # of a task that has ended
     worker.link.send(None)
     worker.child.main()
-    assert [message.number for message in worker.link.receive()] == [1]
+    assert [Done.unpacked(told).number for told in worker.link.receive()] == [1]
     worker.link.close()
     worker.child.main()
+
+
+def test_an_end_is_the_same_when_it_has_been_packed() -> None:
+    for outcome in (
+        succeeded("5"),
+        failed(ValueError("no"), "why"),
+        retry_later(OSError(), 3.0, "x", 2),
+    ):
+        done = Done(7, outcome, 1.0, 2.0, 3, True)
+        assert Done.unpacked(done.packed()) == done

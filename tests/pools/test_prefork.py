@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class Child:
     def ends(self, seconds: float = 0.0001, *, fit: bool = True) -> None:
         """It tells the end of what it runs."""
         now = time.monotonic()
-        self.link.send(Done(self.number, succeeded("null"), now - seconds, now, 0, fit))
+        done = Done(self.number, succeeded("null"), now - seconds, now, 0, fit)
+        self.link.send(done.packed())
 
 
 class PlayedServer:
@@ -231,6 +233,39 @@ def test_a_signal_for_one_task_meets_no_other(stage: Stage) -> None:
     assert one.takes() is None, "the signal is on its way"
 
 
+def test_what_was_given_and_not_taken_is_withdrawn_and_no_wish_is_needed(stage: Stage) -> None:
+    """A wish would come before its task, and be forgotten."""
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    assert stage.pool.load() == (0, 1)
+    assert stage.pool.withdraw(given[0].task_id)
+    assert stage.pool.load() == (0, 0)
+    stage.turn()
+    assert [child.takes() for child in stage.children] == [None, None]
+
+
+def test_terminate_of_what_was_not_taken_kills_nobody(stage: Stage) -> None:
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    assert not stage.pool.terminate(given[0].task_id, "SIGTERM")
+    assert stage.server.sent == []
+    assert stage.pool.has(given[0].task_id), "it waits, and can be withdrawn"
+    assert stage.pool.withdraw(given[0].task_id)
+
+
+@pytest.mark.parametrize("verb", ["withdraw", "terminate"])
+def test_the_main_thread_is_woken_when_a_child_was_taken_back_from(stage: Stage, verb: str) -> None:
+    """Else a child that has become free meanwhile would wait beside work."""
+    given = claims(1)
+    stage.pool.submit(given)
+    stage.turn()
+    stage.pool._waker.clear()
+    getattr(stage.pool, verb)(*[given[0].task_id, "SIGTERM"][: 1 + (verb == "terminate")])
+    assert stage.pool._waker._woken
+
+
 def test_a_wish_names_the_task_that_it_is_about(stage: Stage) -> None:
     given = claims(1)
     stage.pool.submit(given)
@@ -337,6 +372,74 @@ def test_what_a_child_that_is_of_no_use_any_more_was_given_goes_to_another(stage
     stage.turn()
     assert one.takes() is None
     assert [two.takes() for _ in range(3)] == [given[1], given[3], given[2]]
+
+
+@pytest.mark.parametrize("words", [struct.pack("!I", 0), struct.pack("!I", 3) + b"\x80\x05K"])
+def test_words_that_are_none_are_nonsense_too(stage: Stage, words: bytes) -> None:
+    """What is cut off raises EOFError when it is loaded, which does not mean that the child is gone."""
+    stage.pool.submit(claims(1))
+    stage.turn()
+    child = stage.children[0]
+    child.takes()
+    child.link._stream.sendall(words)
+    stage.turn()
+    assert stage.server.sent == [(child.pid, signal.SIGKILL)]
+
+
+def test_a_child_whose_words_are_swallowed_is_not_waited_for(stage: Stage) -> None:
+    """Its body has announced a long message: every end that it tells from here on seems part of that."""
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, _ = stage.children
+    assert one.takes() == given[0]
+    one.link._stream.sendall(struct.pack("!I", 1_000_000))
+    one.ends()
+    assert one.takes() == given[2]
+    one.ends()
+    time.sleep(OVERTAKEN_AFTER)
+    stage.turn()
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)]
+    assert (stage.pool._patience() or 0) > 0.001, "and the worker does not spin meanwhile"
+
+
+@pytest.mark.parametrize("stage", [{"least": 1, "concurrency": 3}], indirect=True)
+def test_who_was_idle_for_longest_ends_first_and_one_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.pool._spawn()
+    stage.turn()
+    one, two, three = stage.children
+    now = time.monotonic()
+    for child, idle in ((one, 11.0), (two, 9.0), (three, 5.0)):
+        stage.pool._children[child.pid].idle_since = now - idle
+    stage.turn()
+    assert list(one.link.receive()) == [None]
+    assert not list(two.link.receive())
+    assert stage.pool._patience() == pytest.approx(1.0, abs=0.5)
+    stage.pool._children[two.pid].idle_since = now - 20
+    stage.pool._children[three.pid].idle_since = now - 20
+    stage.turn()
+    ended = [child for child in (two, three) if list(child.link.receive())]
+    assert len(ended) == 1
+    assert stage.pool._patience() is None, "there is nobody left to wait for"
+
+
+@pytest.mark.parametrize("stage", [{"soft_time_limit": 5.0}], indirect=True)
+def test_a_limit_counts_from_its_own_task_s_beginning(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    child = stage.children[0]
+    assert child.takes() == given[0]
+    time.sleep(0.02)
+    child.ends()
+    ended = time.monotonic()
+    assert child.takes() == given[2]
+    stage.turn()
+    assert stage.pool._children[child.pid].soft_at == pytest.approx(ended + 5.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
