@@ -28,7 +28,7 @@ from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..payloads import decode
 from ..states import ENQUEUE, WAITING, Stage, State
-from . import sessions
+from . import bulk, sessions
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -96,7 +96,6 @@ class Vendor:
     def insert(self, tasks: Sequence[NewTask]) -> None:
         """Insert tasks and the first row of their history, in the caller's transaction."""
         now = self.now()
-        rows = [self._new_row(task, now) for task in tasks]
         first = [
             StateChange(
                 task_id=task.task_id,
@@ -110,8 +109,8 @@ class Vendor:
             for task in tasks
         ]
         with transaction.atomic(using=self.using, savepoint=False):
-            TrackedTask.objects.using(self.using).bulk_create(rows, batch_size=500)
-            StateChange.objects.using(self.using).bulk_create(first, batch_size=500)
+            bulk.insert(self.connection, [self._new_row(task, now) for task in tasks])
+            bulk.insert(self.connection, first)
 
     def _new_row(self, task: NewTask, now: datetime) -> TrackedTask:
         run_after = task.run_after or now + timedelta(seconds=task.delay)
@@ -303,39 +302,14 @@ class Vendor:
     def _write_rows(self, tasks: Sequence[TrackedTask], asked: dict[UUID, Change]) -> None:
         now, moment = self.now(), time.monotonic()
         history: list[StateChange] = []
-        rows: list[list[Any]] = []
-        fields = [TrackedTask._meta.get_field(name.removesuffix("_id")) for name in _WRITTEN]
+        changed: list[list[Any]] = []
         for task in tasks:
             change, guard = asked[task.pk], (task.pk, task.seq)
             history += _apply(task, change, now, moment)
             values = [getattr(task, name) for name in _WRITTEN]
-            rows.append([*values, *guard])
-        self._update_all(fields, rows)
-        # Tracebacks are long, and MariaDB takes a statement of 16 MB by default.
-        StateChange.objects.using(self.using).bulk_create(history, batch_size=100)
-
-    def _update_all(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
-        """One UPDATE a row, guarded by the version that was read, in one ``executemany``."""
-        connection, quote = self.connection, self.connection.ops.quote_name
-        meta = TrackedTask._meta
-        guards: list[Any] = [meta.get_field("id"), meta.get_field("seq")]
-        sql = (
-            f"UPDATE {quote(meta.db_table)}"
-            f" SET {', '.join(f'{quote(field.column)} = %s' for field in fields)}"
-            f" WHERE {' AND '.join(f'{quote(field.column)} = %s' for field in guards)}"
-        )
-        columns = [*fields, *guards]
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                sql,
-                [
-                    [
-                        field.get_db_prep_save(value, connection)
-                        for field, value in zip(columns, row, strict=True)
-                    ]
-                    for row in rows
-                ],
-            )
+            changed.append([*values, *guard])
+        bulk.update(self.connection, TrackedTask, _WRITTEN, ("id", "seq"), changed)
+        bulk.insert(self.connection, history)
 
     def locked(self, rows: QuerySetT, *, wait: bool = True) -> QuerySetT:
         """These rows, locked until the transaction ends; without ``wait``, only those that are free."""

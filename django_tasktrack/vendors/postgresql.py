@@ -26,19 +26,16 @@ CHANNEL = "tasktrack"
 
 
 def _insert(into: str = "", key: str = "", guard: str = "", winners: str = "asked") -> str:
-    """The statement for tasks and the first rows of their history; the arguments are for unique keys."""
+    """The statement for tasks and the first rows of their history, where ``{asked}`` stands for the tasks.
+
+    The arguments are for unique keys.
+    """
     return f"""
 WITH asked AS (
     SELECT a.*, clock.now,
            COALESCE(a.run_after, clock.now + make_interval(secs => a.delay)) AS due_at,
            COALESCE(a.expires_at, clock.now + make_interval(secs => a.expires_in)) AS ends_at
-    FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::int[], %s::int[],
-                %s::float8[], %s::timestamptz[], %s::float8[], %s::timestamptz[], %s::text[],
-                %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::bool[]{key and ", %s::text[]"})
-         AS a(id, name, args, kwargs, queue, priority, max_attempts,
-              delay, run_after, expires_in, expires_at, owner,
-              actor, goal_id, time_limit, soft_time_limit, rerun_if_lost{key and ", unique_key"}),
-         (SELECT clock_timestamp() AS now OFFSET 0) AS clock
+    FROM ({{asked}}) AS a, (SELECT clock_timestamp() AS now OFFSET 0) AS clock
 ), inserted AS (
     INSERT INTO {_TASK} (
         id, name, args, kwargs, queue, priority, state, stage, label, seq,
@@ -227,14 +224,17 @@ class PostgreSQLVendor(Vendor):
 
     def insert(self, tasks: Sequence[NewTask]) -> None:
         for start in range(0, len(tasks), 5000):
-            self._execute(_INSERT, _new_columns(tasks[start : start + 5000]))
+            asked = Table(_new_columns(tasks[start : start + 5000]))
+            self._execute(_INSERT.format(asked=asked.sql), asked.params)
 
     def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
         holders: dict[UUID, UUID] = {}
         left = sorted(tasks, key=by_unique_key)
         for _ in range(UNIQUE_TRIES):
             keys = [task.unique_key for task in left]
-            inserted = {row[0] for row in self._rows(_INSERT_UNIQUE, [*_new_columns(left), keys])}
+            asked = Table({**_new_columns(left), ("unique_key", "text"): keys})
+            rows = self._rows(_INSERT_UNIQUE.format(asked=asked.sql), asked.params)
+            inserted = {row[0] for row in rows}
             refused = [task for task in left if task.task_id not in inserted]
             keys = [task.unique_key for task in refused]
             holding = dict(self._rows(_HOLDERS, [keys])) if keys else {}
@@ -350,18 +350,22 @@ def _floats(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else float(value) for value in values]
 
 
-_NEW = (
-    "task_id", "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay", "run_after",
-    "expires_in", "expires_at", "owner", "actor", "goal_id", "time_limit", "soft_time_limit", "rerun_if_lost",
-)  # fmt: skip
+#: Attributes of a new task, and the types of their columns.
+_NEW = {
+    "name": "text", "args": "jsonb", "kwargs": "jsonb", "queue": "text", "priority": "int",
+    "max_attempts": "int", "delay": "float8", "run_after": "timestamptz", "expires_in": "float8",
+    "expires_at": "timestamptz", "owner": "text", "actor": "text", "goal_id": "bigint",
+    "time_limit": "float8", "soft_time_limit": "float8", "rerun_if_lost": "bool",
+}  # fmt: skip
 
 
-def _new_columns(tasks: Sequence[NewTask]) -> list[list[Any]]:
-    """New tasks column by column, in the order that ``_INSERT`` names them."""
-    columns = {name: [getattr(task, name) for task in tasks] for name in _NEW}
-    for name in ("delay", "expires_in", "time_limit", "soft_time_limit"):
-        columns[name] = _floats(columns[name])
-    return list(columns.values())
+def _new_columns(tasks: Sequence[NewTask]) -> dict[tuple[str, str], list[Any]]:
+    """New tasks as ``_INSERT`` reads them."""
+    columns: dict[tuple[str, str], list[Any]] = {("id", "uuid"): [task.task_id for task in tasks]}
+    for name, kind in _NEW.items():
+        values = [getattr(task, name) for task in tasks]
+        columns[name, kind] = _floats(values) if kind == "float8" else values
+    return columns
 
 
 _Column = tuple[tuple[str, str], list[Any]]
@@ -370,26 +374,30 @@ _Column = tuple[tuple[str, str], list[Any]]
 class Table:
     """Values as the rows of a subquery, column by column.
 
-    Most columns of most batches hold one value: such a one is sent once and not for each row, which is
-    what most of the time for a large batch went to. The statements that come of it are few, so that the
-    driver keeps them prepared.
+    Most columns of most batches hold one value, and of a single row all do: such a one is sent once and
+    not for each row, which is what most of the time for a large batch went to. The statements that come of
+    it are few, so that the driver keeps them prepared.
 
     Args:
-        columns: name and type → a value for each row; the first one is an array always.
+        columns: name and type → a value for each row; of several rows the first one is an array always.
     """
 
     def __init__(self, columns: Mapping[tuple[str, str], list[Any]]) -> None:
         arrays: list[_Column] = []
         constants: list[_Column] = []
         for number, (column, values) in enumerate(columns.items()):
-            same = number and values.count(values[0]) == len(values)
+            first, *others = values
+            same = not others or (number and values.count(first) == len(values))
             (constants if same else arrays).append((column, values))
-        names = ", ".join(name for (name, _), _ in arrays)
-        types = ", ".join(f"%s::{kind}[]" for (_, kind), _ in arrays)
-        self.sql = f"SELECT * FROM unnest({types}) AS v({names})"
+        parts = []
+        if arrays:
+            names = ", ".join(name for (name, _), _ in arrays)
+            types = ", ".join(f"%s::{kind}[]" for (_, kind), _ in arrays)
+            parts.append(f"unnest({types}) AS v({names})")
         if constants:
             listed = ", ".join(f"%s::{kind} AS {name}" for (name, kind), _ in constants)
-            self.sql += f", (SELECT {listed}) AS c"
+            parts.append(f"(SELECT {listed}) AS c")
+        self.sql = f"SELECT * FROM {', '.join(parts)}"
         self.params = [values for _, values in arrays] + [values[0] for _, values in constants]
 
 
