@@ -46,7 +46,7 @@ check: $(VENV)/.check
 # The mutants are tried even where a case has failed, and left out where a part of the cases is chosen.
 exam: $(VENV)/.exam ## every case of the exam on every database, and its table; then the mutants
 	@$(BIN)/python -m tests.exam $(ARGS); cases=$$?; \
-	test -z "$(filter-out --publish --at-once,$(ARGS))" || exit $$cases; \
+	$(if $(filter-out --publish --at-once,$(ARGS)),exit $$cases;) \
 	$(BIN)/python -m tests.exam.mutants $(filter --publish,$(ARGS)); mutants=$$?; \
 	test $$cases -eq 0 && test $$mutants -eq 0
 

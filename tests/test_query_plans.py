@@ -212,6 +212,23 @@ def test_finish_is_driven_by_the_primary_key(worker_id: int, plans: Plans) -> No
     assert plans.indexes == {f"{TABLE}_pkey"}
 
 
+def test_finish_compares_no_task_with_every_other(worker_id: int) -> None:
+    """Two lists without an index, joined, cost as much as the square of their length."""
+    claims = transitions.claim(the_vendor(), worker_id, [], [NAME], 200)
+    changes = [Change(c.task_id, states.SUCCEED, c.lease, worker_id, began=0.0) for c in claims]
+    asked = postgresql._columns(changes)
+    write = postgresql._WRITE.format(asked=asked.sql, lock="SKIP LOCKED")
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {write}", asked.params)
+        told = cursor.fetchone()[0]
+    plans = Plans()
+    plans._collect((told if isinstance(told, list) else json.loads(told))[0]["Plan"])
+    removed = sum(node.get("Rows Removed by Join Filter", 0) for node in plans.nodes)
+    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in plans.nodes)
+    assert removed == 0
+    assert read < 20 * len(changes)
+
+
 def test_ids_of_many_results(worker_id: int, plans: Plans) -> None:
     assert not list(TrackedTask.objects.many([new_id() for _ in range(20)]))
     assert uses(plans, f"{TABLE}_pkey")

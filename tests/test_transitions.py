@@ -22,6 +22,7 @@ from django_tasktrack.transitions import Answer
 
 from .factories import NAME, make_goal, make_task, make_worker, new_task
 from .inline import (
+    VENDORS,
     begin,
     claim_all,
     claimed,
@@ -491,6 +492,18 @@ def test_what_has_begun_does_not_expire(state: State) -> None:
 
 
 # Tasks that nobody knows
+
+
+@pytest.mark.parametrize("kind", VENDORS)
+def test_unknown_tasks_are_found_behind_another_queue_s_backlog(kind: str) -> None:
+    for _ in range(3):
+        enqueue(queue="a", priority=5)
+    behind = enqueue(queue="z", name="nobody.knows").task_id
+    vendor = the_vendor(kind)
+    assert vendor.unknown([], {NAME}, limit=2) == {behind: "nobody.knows"}
+    assert vendor.unknown(["a", "z"], {NAME}, limit=2) == {behind: "nobody.knows"}
+    assert vendor.unknown(["a"], {NAME}, limit=2) == {}
+    assert vendor.unknown([], {NAME, "nobody.knows"}, limit=2) == {}
 
 
 def test_unknown_tasks_wait_apart_without_an_attempt() -> None:

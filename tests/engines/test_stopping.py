@@ -113,6 +113,18 @@ def test_what_had_not_begun_is_given_back_once_its_row_is_free(
     assert stopping.story() == ["PENDING"], "it never began"
 
 
+def test_what_has_begun_in_the_table_alone_is_given_back_at_once(stopping: Stopping) -> None:
+    """A task that must not run twice waited for room, or a child was slow to take its claim."""
+    (claim,) = stopping.engine._settling.begin_surely(
+        [stopping.claim._replace(rerun_if_lost=False)]
+    )
+    stopping.pool.submit([claim])
+    stopping.engine.stop(5.0)
+    assert stopping.seconds() < 1
+    assert stopping.row() == ("PENDING", 0, False)
+    assert stopping.story() == ["PENDING", "STARTED", "PENDING"]
+
+
 @with_row_locks
 def test_what_runs_is_given_back_once_its_row_is_free(stopping: Stopping) -> None:
     stopping.pool.submit([stopping.claim])

@@ -56,6 +56,14 @@ def told(sql: str) -> object:
     return value
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL's planner")
+def test_a_worker_s_statements_read_no_table_from_end_to_end() -> None:
+    """Until the first ANALYZE the planner takes every table for small, and reads it once for each task."""
+    assert told("SHOW enable_seqscan") == "on"
+    with own_connection():
+        assert told("SHOW enable_seqscan") == "off"
+
+
 @contextmanager
 def serializable_by_default() -> Iterator[None]:
     """As a project, and its database, may want it for themselves."""

@@ -119,7 +119,9 @@ def test_claims_are_looked_for_when_there_are_any(worker: Worker) -> None:
     claiming.run()
     for _ in range(6):
         claiming.heed(NOTHING)
-    assert claiming.due_at() > time.monotonic() + 0.9, "each look that finds nothing is a reason to rest"
+    assert claiming.due_at() > time.monotonic() + 0.9, (
+        "each look that finds nothing is a reason to rest"
+    )
     claiming.heed(NOTHING._replace(scheduled_in=0.3))
     assert 0.2 < claiming.due_at() - time.monotonic() < 0.4
     claiming.heed(NOTHING._replace(due=True))
