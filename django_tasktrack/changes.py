@@ -15,8 +15,7 @@ from .outcomes import Claim, Error, Outcome
 from .states import Stage, State, Transition
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(NamedTuple):
     """A task to insert. ``args`` and ``kwargs`` are JSON text; ``delay`` is added to the database's clock."""
 
     task_id: UUID

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from . import checked, context, registry
-from .enqueue import Options, insert, prepare
+from .enqueue import Options, insert, prepare, preparing
 from .exceptions import InvalidTask, MaxRetriesExceededError, Retry
 from .outcomes import Report
 from .registry import Definition
@@ -363,12 +363,12 @@ def enqueue_many(
     if "task_id" in options:
         raise InvalidTask("enqueue_many cannot give many tasks one task_id.")
     checked.option_names(options, CALL_OPTIONS, CALL_OPTIONS, "enqueue_many()")
-    shared = Options(**options)
+    of_call = preparing(definition, Options(**options))
     prepared = []
     for number, call in enumerate(calls):
         try:
             args, kwargs = call
-            prepared.append(prepare(definition, args, kwargs, shared))
+            prepared.append(of_call(args, kwargs))
         except (TypeError, ValueError) as error:
             error.add_note(f"In call {number} of enqueue_many; none was enqueued.")
             raise

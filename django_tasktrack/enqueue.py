@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,32 +52,57 @@ class Options:
     goal_id: int | None = None
 
 
+#: Makes the row to insert of a call's arguments.
+Prepare = Callable[[Sequence[Any] | None, Mapping[str, Any] | None], NewTask]
+
+
+def preparing(definition: Definition, options: Options) -> Prepare:
+    """What makes the rows to insert for calls of a task, all with these options.
+
+    Returns:
+        A function of ``args`` and ``kwargs``. It raises TypeError where they do not fit the task's signature,
+        or are no list and dict, and PayloadError where one of them cannot be carried as JSON.
+
+    Raises:
+        InvalidTask: an option has a value that it cannot have.
+    """
+    shared = _without_arguments(definition, options)
+    own_id = None if options.task_id is None else required_id(options.task_id)
+
+    def of_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> NewTask:
+        try:
+            args, kwargs = checked.call(args, kwargs)
+            definition.check_call(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"{definition.name}: {error}") from None
+        return shared._replace(
+            task_id=own_id or new_id(),
+            args=encode(args, "args"),
+            kwargs=encode(dict(kwargs), "kwargs") if kwargs else "{}",
+            unique_key=_unique_key(definition, args, kwargs, options.unique_key),
+        )
+
+    return of_call
+
+
 def prepare(
     definition: Definition,
     args: Sequence[Any] | None,
     kwargs: Mapping[str, Any] | None,
     options: Options,
 ) -> NewTask:
-    """The row to insert for one call of a task.
+    """The row to insert for one call of a task; it raises what ``preparing`` and its function do."""
+    return preparing(definition, options)(args, kwargs)
 
-    Raises:
-        TypeError: the arguments do not fit the task's signature, or are no list and dict.
-        PayloadError: an argument cannot be carried as JSON.
-        InvalidTask: an option has a value that it cannot have.
-    """
-    name = definition.name
-    try:
-        args, kwargs = checked.call(args, kwargs)
-        definition.signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
+
+def _without_arguments(definition: Definition, options: Options) -> NewTask:
     expires_in, expires_at = _expiry(options.expires)
     max_retries = definition.retry.max_retries
     return NewTask(
-        task_id=new_id() if options.task_id is None else required_id(options.task_id),
-        name=name,
-        args=encode(list(args), "args"),
-        kwargs=encode(dict(kwargs), "kwargs"),
+        task_id=UUID(int=0),
+        name=definition.name,
+        args="[]",
+        kwargs="{}",
         queue=_queue(options.queue, definition),
         priority=checked.priority(
             definition.priority if options.priority is None else options.priority
@@ -95,7 +120,6 @@ def prepare(
             options.soft_time_limit, definition.soft_time_limit, "soft_time_limit"
         ),
         rerun_if_lost=definition.rerun_if_lost,
-        unique_key=_unique_key(definition, args, kwargs, options.unique_key),
     )
 
 

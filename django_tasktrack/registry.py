@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +43,37 @@ class Definition:
     unique_key: Callable[..., str | None] | None = None
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
+    #: How many positional arguments do, if there are no others.
+    _counts: range = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         is_async = inspect.iscoroutinefunction(inspect.unwrap(_function_of(self.body)))
-        object.__setattr__(
-            self, "is_async", is_async
-        )  # asked for at every run, and slow to find out
+        # Both are asked for at every call or run, and slow to find out.
+        object.__setattr__(self, "is_async", is_async)
+        object.__setattr__(self, "_counts", _counts_of(self.signature))
+
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that the body would not take.
+
+        Raises:
+            TypeError: as the call itself would.
+        """
+        if (
+            kwargs or len(args) not in self._counts
+        ):  # binding takes longer than all the rest of a call
+            self.signature.bind(*args, **kwargs)
+
+
+def _counts_of(signature: inspect.Signature) -> range:
+    kinds = inspect.Parameter
+    parameters = signature.parameters.values()
+    if any(p.kind is kinds.KEYWORD_ONLY and p.default is kinds.empty for p in parameters):
+        return range(0)
+    positional = [
+        p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+    ]
+    required = sum(p.default is kinds.empty for p in positional)
+    return range(required, len(positional) + 1)
 
 
 def _function_of(body: Callable[..., Any]) -> Callable[..., Any]:

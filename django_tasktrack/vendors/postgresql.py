@@ -350,9 +350,9 @@ def _floats(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else float(value) for value in values]
 
 
-#: Attributes of a new task, and the types of their columns.
+#: The columns of a new task with their types, in the order of ``NewTask``; its key is for unique tasks alone.
 _NEW = {
-    "name": "text", "args": "jsonb", "kwargs": "jsonb", "queue": "text", "priority": "int",
+    "id": "uuid", "name": "text", "args": "jsonb", "kwargs": "jsonb", "queue": "text", "priority": "int",
     "max_attempts": "int", "delay": "float8", "run_after": "timestamptz", "expires_in": "float8",
     "expires_at": "timestamptz", "owner": "text", "actor": "text", "goal_id": "bigint",
     "time_limit": "float8", "soft_time_limit": "float8", "rerun_if_lost": "bool",
@@ -361,11 +361,11 @@ _NEW = {
 
 def _new_columns(tasks: Sequence[NewTask]) -> dict[tuple[str, str], list[Any]]:
     """New tasks as ``_INSERT`` reads them."""
-    columns: dict[tuple[str, str], list[Any]] = {("id", "uuid"): [task.task_id for task in tasks]}
-    for name, kind in _NEW.items():
-        values = [getattr(task, name) for task in tasks]
-        columns[name, kind] = _floats(values) if kind == "float8" else values
-    return columns
+    columns = zip(_NEW.items(), zip(*tasks, strict=True), strict=False)
+    return {
+        column: _floats(values) if column[1] == "float8" else list(values)
+        for column, values in columns
+    }
 
 
 _Column = tuple[tuple[str, str], list[Any]]

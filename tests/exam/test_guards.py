@@ -25,7 +25,7 @@ from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, succeeded
 from django_tasktrack.pools.base import Finished, PoolOptions
 from django_tasktrack.states import Stage
-from django_tasktrack.vendors import Vendor, sessions
+from django_tasktrack.vendors import Vendor, bulk, sessions
 from tests import invariants
 from tests.engines.test_upkeep import Engine, QuietPool, Registered
 from tests.exam import load, servers
@@ -276,9 +276,9 @@ def test_a_row_whose_version_has_moved_on_is_not_overwritten() -> None:
     """Locks see to that; where a database knows none, or somebody writes by hand, the version does."""
     claim = claimed(make_worker().pk)
     read = row(claim.task_id).seq
-    label = TrackedTask._meta.get_field("label")
     for version, expected in ((read - 1, ""), (read + 1, ""), (read, "mine")):
-        Vendor("default")._update_all([label], [["mine", claim.task_id, version]])
+        mine = ["mine", claim.task_id, version]
+        bulk.update(connection, TrackedTask, ("label",), ("id", "seq"), [mine])
         assert row(claim.task_id).label == expected
     TrackedTask.objects.update(label="")
 

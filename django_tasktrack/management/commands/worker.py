@@ -38,7 +38,10 @@ class Command(BaseCommand):
             help="comma-separated, may be repeated; without, all queues",
         )
         parser.add_argument(
-            "-c", "--concurrency", type=int, help="tasks that run at once; default: processors (asyncio: 100)"
+            "-c",
+            "--concurrency",
+            type=int,
+            help="tasks that run at once; default: processors (asyncio: 100)",
         )
         parser.add_argument(
             "-P", "--pool", choices=sorted(POOLS), default="prefork", help="default: prefork"
