@@ -205,6 +205,11 @@ class TrackedTask(models.Model):
                 condition=Q(stage=Stage.DONE),
                 name="tasktrack_done",
             ),
+            PartialIndex(  # rare states: without it a list of failures reads all that has succeeded
+                fields=["state", "id"],
+                condition=Q(state__in=(State.FAILURE, State.REVOKED)),
+                name="tasktrack_unsuccessful",
+            ),
             PartialIndex(
                 fields=["expires_at"],
                 condition=Q(expires_at__isnull=False, stage__lt=Stage.CLAIMED),

@@ -188,6 +188,13 @@ def test_tasks_of_an_owner(worker_id: int, plans: Plans) -> None:
     assert uses(plans, "tasktrack_owner")
 
 
+@pytest.mark.parametrize("state", ["FAILURE", "REVOKED"])
+def test_tasks_of_a_rare_state(worker_id: int, plans: Plans, state: str) -> None:
+    """As lists in the API and the admin ask for them: the newest first."""
+    assert list(TrackedTask.objects.filter(state=state).order_by("-pk")[:50]) == []
+    assert uses(plans, "tasktrack_unsuccessful")
+
+
 def test_wishes_of_a_worker(worker_id: int, plans: Plans) -> None:
     assert transitions.revoke_requests(the_vendor(), worker_id) == []
     assert uses(plans, "tasktrack_claimed")
