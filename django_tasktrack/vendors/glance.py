@@ -36,10 +36,12 @@ UNKNOWN = f" SELECT head.id, head.name FROM {_HEADS}"
 GLANCE = f"""
 , clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT
-    (SELECT id FROM {_TASK}
-     WHERE stage = {Stage.DUE:d} AND {{mine}} AND name = ANY (%(names)s)
-       AND (expires_at IS NULL OR expires_at > (SELECT now FROM clock))
-     ORDER BY queue, priority DESC, id LIMIT 1) IS NOT NULL,
+    EXISTS (SELECT FROM queues CROSS JOIN LATERAL (
+        SELECT FROM {_TASK} t
+        WHERE t.stage = {Stage.DUE:d} AND t.queue = queues.queue AND t.name = ANY (%(names)s)
+          AND (t.expires_at IS NULL OR t.expires_at > (SELECT now FROM clock))
+        ORDER BY t.priority DESC, t.id LIMIT 1
+    ) AS first),
     (SELECT extract(epoch FROM min(run_after) - (SELECT now FROM clock))::float8
      FROM {_TASK} WHERE stage = {Stage.SCHEDULED:d}),
     EXISTS (SELECT FROM {_TASK} WHERE stage = {Stage.CLAIMED:d} AND worker_id = %(worker)s),

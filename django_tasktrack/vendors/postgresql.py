@@ -290,9 +290,7 @@ class PostgreSQLVendor(Vendor):
     def agenda(
         self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
     ) -> Agenda | None:
-        sql = queues_of(queues) + GLANCE.format(
-            mine="queue = ANY (%(queues)s)" if queues else "TRUE"
-        )
+        sql = queues_of(queues) + GLANCE
         asked = {
             "worker": worker_id,
             "queues": list(queues),

@@ -84,6 +84,7 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper, patience: int) -> None:
         # takes every table for so small that it reads all of it, once for each task.
         "plan_cache_mode": "force_custom_plan",
         "enable_seqscan": "off",
+        "jit": "off",  # short statements over few rows, which it takes longer to compile than to run
     }
     settings = ", ".join("set_config(%s, %s, false)" for _ in session)
     with connection.cursor() as cursor:

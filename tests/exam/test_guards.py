@@ -57,11 +57,12 @@ def told(sql: str) -> object:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL's planner")
-def test_a_worker_s_statements_read_no_table_from_end_to_end() -> None:
-    """Until the first ANALYZE the planner takes every table for small, and reads it once for each task."""
+def test_a_worker_s_statements_read_no_table_from_end_to_end_and_are_not_compiled() -> None:
+    """Until the first ANALYZE the planner takes every table for small, and reads it once for each task. Where
+    it must read one, as the few workers, it takes that for so costly that it would compile the statement."""
     assert told("SHOW enable_seqscan") == "on"
     with own_connection():
-        assert told("SHOW enable_seqscan") == "off"
+        assert (told("SHOW enable_seqscan"), told("SHOW jit")) == ("off", "off")
 
 
 @contextmanager
@@ -134,6 +135,19 @@ def test_a_statement_that_is_swallowed_is_given_up(network: Proxy) -> None:
         asking.join(8)
     assert waited, "it waits for ever"
     assert 1 < waited[0] < 5
+
+
+@pytest.mark.case(21)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="workers poll there")
+def test_a_worker_that_connects_anew_listens_anew() -> None:
+    with own_connection():
+        engine, _ = instant_engine()
+        for _ in range(2):
+            engine._hang_up()
+            engine._connect()
+            assert told("SELECT pg_listening_channels()") == "tasktrack"
+            assert engine._listening == connections["default"].connection.fileno()
+        engine._waker.close()
 
 
 class InstantPool(QuietPool):
