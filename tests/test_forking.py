@@ -1,15 +1,17 @@
-"""A signal in the middle of a fork is neither lost nor the child's."""
+"""A signal in the middle of a fork is neither lost nor the child's, and no connection is both's."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
+from django.db import connection
 
-from django_tasktrack import forking
+from django_tasktrack import forking, heartbeat
+from django_tasktrack.pools import forkserver
 
 _INTERRUPTED = """
 import os, signal, sys
@@ -63,3 +65,30 @@ def test_a_handler_that_raises_while_signals_are_blocked_leaves_none_blocked(
         assert mask(signal.SIG_BLOCK, ()) == before
     finally:
         mask(signal.SIG_SETMASK, before)
+
+
+def fork_the_server() -> None:
+    forkserver.ForkServer(lambda *_: None).close()
+
+
+def fork_the_heartbeat() -> None:
+    heartbeat.Heartbeat("default", 1.0).end()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", [fork_the_server, fork_the_heartbeat])
+def test_no_connection_is_open_while_a_process_is_forked(
+    act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the project has asked before: two processes on one session would hear each other's answers."""
+    there: list[object] = []
+
+    def fork() -> int:
+        there.append(connection.connection)
+        return 1  # as if there were a child
+
+    for module in (forkserver, heartbeat):
+        monkeypatch.setattr(module, "fork", fork)
+    connection.ensure_connection()
+    act()
+    assert there == [None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -40,10 +40,20 @@ def ended(book: Path) -> int:
     return book.read_bytes().count(b'["ended", ') if book.exists() else 0
 
 
+def done(book: Path) -> int:
+    """Tasks that have come to their end, not runs of them: what is done twice is no throughput."""
+    return len({entry.task_id for entry in ledger.read(book) if entry.event == "ended"})
+
+
 def claims_of(worker_ids: Iterable[int]) -> dict[UUID, int]:
     """What these workers hold: task → lease."""
     held = TrackedTask.objects.filter(stage=Stage.CLAIMED, worker__in=list(worker_ids))
     return dict(held.values_list("pk", "lease"))
+
+
+def held_by(processes: Iterable[WorkerProcess]) -> dict[UUID, int]:
+    """What these workers hold under the rows that they have now: task → lease."""
+    return claims_of(process.row.pk for process in processes if process.row)
 
 
 def are_taken_up(orphans: dict[UUID, int]) -> bool:
@@ -56,6 +66,16 @@ def runs_beyond_one(book: Path) -> dict[str, int]:
     """Tasks whose body began more than once: task → how often more."""
     runs = Counter(entry.task_id for entry in ledger.read(book) if entry.event == "began")
     return {task_id: count - 1 for task_id, count in runs.items() if count > 1}
+
+
+def unexplained(again: Mapping[str, int], *in_flight: Iterable[UUID]) -> Counter[str]:
+    """Runs beyond one that should not have been: a fault explains one more of what was in flight at it.
+
+    Args:
+        again: what ``runs_beyond_one`` has found.
+        in_flight: for each fault, the tasks that were claimed then by those whom it hit.
+    """
+    return Counter(again) - Counter(str(task_id) for held in in_flight for task_id in held)
 
 
 def lost(results: Sequence[AsyncResult]) -> int:
@@ -80,27 +100,42 @@ def kill_together(processes: Iterable[WorkerProcess], *, busy: bool = False) -> 
     processes = list(processes)
     if busy:
         return wait_until(lambda: _killed_at_work(processes), what="a moment at which all work")
-    _signal(processes, psutil.Process.suspend)
-    return _kill(processes)
+    with standing_still(*processes):
+        return _kill(processes)
 
 
 def _killed_at_work(processes: Sequence[WorkerProcess]) -> dict[UUID, int]:
     """Kill them if each holds something; else let them go on, and return nothing."""
-    _signal(processes, psutil.Process.suspend)
-    if all(process.row and claims_of([process.row.pk]) for process in processes):
-        return _kill(processes)
-    _signal(processes, psutil.Process.resume)
-    return {}
+    with standing_still(*processes):
+        return _kill(processes) if all(held_by([process]) for process in processes) else {}
 
 
 def _kill(processes: Sequence[WorkerProcess]) -> dict[UUID, int]:
-    held = claims_of(process.row.pk for process in processes if process.row)
+    held = held_by(processes)
     for process in processes:
         process.kill_tree()
     return held
 
 
-def _signal(processes: Sequence[WorkerProcess], act: Callable[[psutil.Process], None]) -> None:
-    for member in [member for process in processes for member in process.tree()]:
+@contextmanager
+def standing_still(*processes: WorkerProcess) -> Iterator[None]:
+    """None of these workers does anything while the block lasts, so that all that runs in them can be asked
+    for; what stood still before does so afterwards."""
+    moving = [member for process in processes for member in process.tree() if _moves(member)]
+    _do_to_all(moving, psutil.Process.suspend)
+    try:
+        yield
+    finally:
+        _do_to_all(moving, psutil.Process.resume)
+
+
+def _moves(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_STOPPED)
+    return False
+
+
+def _do_to_all(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            act(member)
+            act(process)

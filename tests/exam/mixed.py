@@ -44,8 +44,9 @@ class Mixed:
         self._prefix = str(seed)
         self._acknowledged: list[str] = []
         self._sure: set[str] = set()  # they end by themselves, and say so in the ledger
-        self._stumbling: set[str] = set()
+        self._stumbles: Counter[str] = Counter()  # runs beyond one that a task is enqueued for
         self._touched: set[str] = set()
+        self._run_again: set[str] = set()
         self._given_up: set[str] = set()
         self.answers: Counter[str] = Counter()
         self.purged = 0
@@ -71,8 +72,9 @@ class Mixed:
             case "counting":
                 self._has(tasks.counts.delay(4, chance.uniform(0.01, 0.1)))
             case "stumbling":
-                self._has(tasks.stumbles.delay(chance.randint(1, 3), 0.01))
-                self._stumbling.add(self._acknowledged[-1])
+                times = chance.randint(1, 3)
+                self._has(tasks.stumbles.delay(times, 0.01))
+                self._stumbles[self._acknowledged[-1]] = times
             case "scheduled":
                 countdown = chance.uniform(0.1, 3.0)
                 self._has(tasks.noted.apply_async((number,), countdown=countdown))
@@ -106,6 +108,8 @@ class Mixed:
         (answer,) = answers.values()
         if answer not in (Answer.REFUSED, Answer.UNKNOWN):
             self._touched.add(task_id)
+            if verb == "rerun":
+                self._run_again.add(task_id)
         self.answers[f"{verb}: {answer}"] += 1
         return f"{verb} {task_id}: {answer}"
 
@@ -149,9 +153,8 @@ class Mixed:
 
     def ran_again(self) -> dict[str, int]:
         """Bodies that began again though nobody asked for it: task → how often more."""
-        again = load.runs_beyond_one(self._book)
-        excused = self._touched | self._stumbling
-        return {task_id: count for task_id, count in again.items() if task_id not in excused}
+        again = Counter(load.runs_beyond_one(self._book)) - self._stumbles
+        return {id_: count for id_, count in again.items() if id_ not in self._run_again}
 
     def check(self) -> None:
         """Everything that must be true once the faults are over and all is done."""

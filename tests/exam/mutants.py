@@ -50,6 +50,12 @@ _STOPS, _LOOP = "tests/engines/test_stopping.py", "tests/live/test_asyncio.py"
 _LOCKS = "tests/test_liveness.py"
 _ENDS, _LIVES = "tests/exam/test_terminate.py", "tests/exam/test_liveness.py"
 _HOSTILE, _HISTORY = "tests/exam/test_hostile.py", "tests/exam/test_history.py"
+_DEATHS, _LIMITS = "tests/live/test_deaths.py", "tests/live/test_limits.py"
+_PAYLOADS, _PAYLOAD_TESTS = "django_tasktrack/payloads.py", "tests/test_payloads.py"
+_LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/test_logs.py"
+_MODELS, _QUERYSETS = "django_tasktrack/models.py", "django_tasktrack/querysets.py"
+_PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
+_HYGIENE_TESTS = "tests/pools/test_hygiene.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,9 +559,9 @@ MUTANTS = (
     ),
     Mutant(
         "write: the version that was read",
-        _BASE,
-        "{' AND '.join(f'{quote(field.column)} = %s' for field in guards)}",
-        "{quote('id')} = %s AND %s IS NOT NULL",
+        "django_tasktrack/vendors/bulk.py",
+        '    guarded = " AND ".join(f"{_quoted(vendor, columns[name])} = %s" for name in guards)\n',
+        '    guarded = f"{_quoted(vendor, columns[guards[0]])} = %s AND %s IS NOT NULL"\n',
         (_GUARDS, "-k", "version_has_moved_on"),
     ),
     Mutant(
@@ -711,8 +717,8 @@ MUTANTS = (
     Mutant(
         "ahead: a child without sense begins nothing more",
         _PREFORK,
-        "                self._take_back(child)\n                self._kill(",
-        "                self._kill(",
+        "            self._take_back(child)\n            self._kill(child, signal.SIGKILL, 1.0)\n",
+        "            self._kill(child, signal.SIGKILL, 1.0)\n",
         (_GIVEN,),
     ),
     Mutant(
@@ -725,7 +731,8 @@ MUTANTS = (
     Mutant(
         "ahead: what was withdrawn does not begin",
         _PREFORK,
-        "                self._take_back(child)\n            return super().withdraw(task_id)",
+        "                self._take_back(child)\n                self._wake()\n"
+        "            return super().withdraw(task_id)",
         "                self._waiting[task_id] = self._ahead.pop(task_id)\n"
         "            return super().withdraw(task_id)",
         (_GIVEN,),
@@ -736,6 +743,35 @@ MUTANTS = (
         "            return 0  # each may be its last one\n",
         "            pass\n",
         (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: what was given and not taken is withdrawn",
+        _PREFORK,
+        "            if child := self._holder(task_id):\n                self._take_back(child)\n",
+        "            if task_id in self._ahead and (child := self._holder(task_id)):\n"
+        "                self._take_back(child)\n",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "ahead: a child that swallows its ends is not waited for",
+        _PREFORK,
+        "        if len(child.given) > 1:\n            self._disown(",
+        "        if len(child.given) > 99:\n            self._disown(",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "autoscale: who was idle for longest ends first",
+        _PREFORK,
+        "return sorted(idle, key=lambda child: child.idle_since)[:count]",
+        "return idle[-count:]",
+        (_GIVEN,),
+    ),
+    Mutant(
+        "stop: what has begun in the table alone goes back",
+        _ENGINE,
+        "            if self._settling.has_begun(claim):",
+        "            if False:",
+        (_STOPS, "-k", "in_the_table_alone"),
     ),
     Mutant(
         "prefork: a child that is of no further use takes nothing more",
@@ -914,9 +950,9 @@ MUTANTS = (
         "prefork: connections are clean before the end is told",
         _CHILD,
         "        fit = self._clean() and self._surroundings.restore()\n"
-        "        self._send(Done(number, outcome, began, ended, _memory(), fit))\n",
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit).packed())\n",
         "        fit = self._surroundings.restore()\n"
-        "        self._send(Done(number, outcome, began, ended, _memory(), fit))\n"
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit).packed())\n"
         "        self._clean()\n",
         (_CHILD_TESTS,),
     ),
@@ -926,6 +962,295 @@ MUTANTS = (
         "    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())\n    try:\n",
         "    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)\n    try:\n",
         ("tests/test_forking.py",),
+    ),
+    Mutant(
+        "write: whose it is, against a zombie, PostgreSQL",
+        _FAST,
+        "      AND t.lease IS NOT DISTINCT FROM a.lease\n"
+        "      AND t.worker_id IS NOT DISTINCT FROM a.worker_id\n",
+        "",
+        (_DEATHS, "-k", "late_end"),
+        _SERVER,
+    ),
+    Mutant(
+        "write: whose it is, against a zombie, MariaDB",
+        _BASE,
+        "        and task.lease == change.lease\n        and task.worker_id == change.worker_id\n",
+        "",
+        (_DEATHS, "-k", "late_end"),
+        _MARIADB,
+    ),
+    Mutant(
+        "claim: a new lease, PostgreSQL",
+        _FAST,
+        "lease = t.lease + 1, attempt",
+        "attempt",
+        (_VENDORS, "-k", "raises_the_lease"),
+        _SERVER,
+    ),
+    Mutant(
+        "claim: not what has expired",
+        _BASE,
+        "return due.not_expired(self.now())",
+        "return due",
+        (_VENDORS, "-k", "has_expired"),
+    ),
+    Mutant(
+        "claim: not what has expired, PostgreSQL",
+        _FAST,
+        "          AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())\n",
+        "",
+        (_VENDORS, "-k", "has_expired"),
+        _SERVER,
+    ),
+    Mutant(
+        "progress: none after the end",
+        _BASE,
+        ".many(asked).filter(stage=Stage.CLAIMED)\n            leases",
+        ".many(asked)\n            leases",
+        (_VENDORS, "-k", "progress_after_the_end"),
+    ),
+    Mutant(
+        "progress: none after the end, PostgreSQL",
+        _FAST,
+        "t.lease IS NOT DISTINCT FROM a.lease\n"
+        "               AND t.stage IS NOT DISTINCT FROM {Stage.CLAIMED:d}\n",
+        "t.lease IS NOT DISTINCT FROM a.lease\n",
+        (_VENDORS, "-k", "progress_after_the_end"),
+        _SERVER,
+    ),
+    Mutant(
+        "progress: a later attempt's stays, PostgreSQL",
+        _FAST,
+        "WHERE {_PROGRESS}.lease <= EXCLUDED.lease\n",
+        "",
+        (_RACES, "-k", "report_that_waits"),
+        _SERVER,
+    ),
+    Mutant(
+        "progress: a later attempt's stays, which is written at the same moment",
+        _BASE,
+        "            rows.filter(pk=row.pk, lease__lte=row.lease).update(**values)\n",
+        "            rows.filter(pk=row.pk).update(**values)\n",
+        (_RACES, "-k", "report_that_waits"),
+        _SERVER,
+    ),
+    Mutant(
+        "progress: a later attempt's stays, MariaDB",
+        _BASE,
+        "if not rows.filter(pk=row.pk, lease__lte=row.lease).update(**values):",
+        "if not rows.filter(pk=row.pk).update(**values):",
+        (_RACES, "-k", "report_that_waits"),
+        _MARIADB,
+    ),
+    Mutant(
+        "lost: too many crashes",
+        _ATTEMPTS,
+        "give_up = not rerun or (counted and crashes >= config().MAX_CRASHES)",
+        "give_up = not rerun",
+        (_VERBS, "-k", "too_many_workers"),
+    ),
+    Mutant(
+        "lost: what must not run twice",
+        _ATTEMPTS,
+        "give_up = not rerun or (counted and crashes >= config().MAX_CRASHES)",
+        "give_up = counted and crashes >= config().MAX_CRASHES",
+        (_VERBS, "-k", "must_not_run_twice"),
+    ),
+    Mutant(
+        "rescue: a wish to end it is answered",
+        _UPKEEP,
+        "    if task.revoke_requested_at:\n        request",
+        "    if task.pk is None:\n        request",
+        (_VERBS, "-k", "somebody_wanted_to_end"),
+    ),
+    Mutant(
+        "rescue: a start that nobody saw is no crash",
+        _UPKEEP,
+        "        counted=seen,\n",
+        "        counted=True,\n",
+        (_VERBS, "-k", "is_no_crash"),
+    ),
+    Mutant(
+        "retry: the limit of what is retried by itself",
+        "django_tasktrack/runner.py",
+        " and not exhausted(claim.retries, claim.max_retries)",
+        "",
+        ("tests/test_runner.py", "-k", "last_allowed_attempt"),
+    ),
+    Mutant(
+        "retry: the limit of self.retry()",
+        "django_tasktrack/declaration.py",
+        "if exhausted(claim.retries, claim.max_retries if max_retries is None else max_retries):",
+        "if exc is self:",
+        ("tests/test_declaration.py", "tests/test_runner.py", "-k", "exhausted"),
+    ),
+    Mutant(
+        "hard limit: it comes",
+        _CHILD_OF,
+        "self.hard_at = math.inf if hard is None else self.began + hard",
+        "self.hard_at = math.inf",
+        (_LIMITS, "-k", "swallows_everything"),
+    ),
+    Mutant(
+        "hard limit: what has passed it is killed",
+        _PREFORK,
+        "child.hard_at, child.kill_at = math.inf, now",
+        "child.hard_at = math.inf",
+        (_LIMITS, "-k", "swallows_everything"),
+    ),
+    Mutant(
+        "payload: its size",
+        _PAYLOADS,
+        "    if size > limit:\n",
+        "    if size < 0:\n",
+        (_PAYLOAD_TESTS, "-k", "size or megabytes"),
+    ),
+    Mutant(
+        "payload: its depth",
+        _PAYLOADS,
+        'if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):',
+        "if _is_deeper(None, 0):",
+        (_PAYLOAD_TESTS, "-k", "deep_value"),
+    ),
+    Mutant(
+        "log: one record is one line",
+        _LOGS,
+        "return _CONTROL.sub(_escaped, super().formatMessage(record))",
+        "return super().formatMessage(record)",
+        (_LOG_TESTS, "-k", "one_line"),
+    ),
+    Mutant(
+        "log: nothing in a traceback speaks to the terminal",
+        _LOGS,
+        "_CONTROL_BUT_LINES.sub(_escaped, super().format(record))",
+        "super().format(record)",
+        (_LOG_TESTS, "-k", "traceback"),
+    ),
+    Mutant(
+        "purge: what has ended alone",
+        _PURGE,
+        "stage=Stage.DONE, state=state, finished_at__lte=before",
+        "created_at__lte=before",
+        ("tests/test_purge.py", "-k", "unfinished_tasks_stay"),
+    ),
+    Mutant(
+        "purge: nothing that runs again at this moment",
+        _PURGE,
+        "vendor.locked(old, wait=False)",
+        "old",
+        (_RACES, "-k", "purge_against_rerun"),
+        _SERVER,
+    ),
+    Mutant(
+        "history: no update by querysets",
+        _QUERYSETS,
+        'raise TasktrackError("History is append-only.", hint="Record a new change instead.")',
+        "super().update(**values)  # type: ignore[misc]",
+        (_HISTORY, "-k", "orm_refuses"),
+    ),
+    Mutant(
+        "history and tasks: no deletion by querysets",
+        _QUERYSETS,
+        "    def delete(self) -> NoReturn:\n",
+        "    def _kept(self) -> NoReturn:\n",
+        (_HISTORY, "-k", "orm_refuses"),
+    ),
+    Mutant(
+        "history: no save",
+        _MODELS,
+        'raise TasktrackError("History is append-only and written with the state it tells of.")',
+        "super().save(*args, **kwargs)",
+        (_HISTORY, "-k", "orm_refuses"),
+    ),
+    Mutant(
+        "history: no deletion",
+        _MODELS,
+        'raise TasktrackError("History is deleted by purge alone.", hint="manage.py tasktrack purge")',
+        "super().delete(*args, **kwargs)",
+        (_HISTORY, "-k", "orm_refuses"),
+    ),
+    Mutant(
+        "tasks: no deletion",
+        _MODELS,
+        'raise TasktrackError("Tasks are deleted by purge alone.", hint="manage.py tasktrack purge")',
+        "super().delete(*args, **kwargs)",
+        (_HISTORY, "-k", "orm_refuses"),
+    ),
+    Mutant(
+        "fork: no connection is open, children",
+        _FORKSERVER,
+        "        connections.close_all()\n        if threading",
+        "        if threading",
+        (_FORKS, "-k", "no_connection"),
+    ),
+    Mutant(
+        "fork: no connection is open, heartbeat",
+        _HEARTBEAT,
+        "        connections.close_all()\n        self._link, theirs",
+        "        self._link, theirs",
+        (_FORKS, "-k", "no_connection"),
+    ),
+    Mutant(
+        "fork: no connection is shared by a worker's processes",
+        _HEARTBEAT,
+        "        connections.close_all()\n        self._link, theirs",
+        "        self._link, theirs",
+        ("tests/exam/test_scale.py", "-k", "shares_no_connection and threads"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: it listens again",
+        _ENGINE,
+        "            self._listening = self._vendor.listen(self._on_notified)\n",
+        "            self._listening = self._vendor.listen(self._on_notified)"
+        " if self._revision is None else None\n            self._revision = 0\n",
+        (_GUARDS, "-k", "listens_anew"),
+        _SERVER,
+    ),
+    Mutant(
+        "parent: the children die with the server that has forked them",
+        _FORKSERVER,
+        "        _die_with_parent(server)\n        main()\n",
+        "        main()\n",
+        (_DEATHS, "-k", "server_that_has_forked"),
+    ),
+    Mutant(
+        "parent: what tasks have started dies with the worker",
+        _FORKSERVER,
+        "        for pid in children:\n            _signal_group(pid, signal.SIGKILL)\n        os._exit(0)",
+        "        os._exit(0)",
+        (_DEATHS, "-k", "without_their_parent"),
+    ),
+    Mutant(
+        "connections: CONN_MAX_AGE",
+        _HYGIENE,
+        '    if aged and connection.settings_dict["CONN_MAX_AGE"]:\n        return True\n',
+        "",
+        (_HYGIENE_TESTS, "-k", "age"),
+    ),
+    Mutant(
+        "connections: a CONN_MAX_AGE of 0 speaks of requests",
+        _HYGIENE,
+        'if aged and connection.settings_dict["CONN_MAX_AGE"]:',
+        "if aged:",
+        (_HYGIENE_TESTS, "-k", "age"),
+    ),
+    Mutant(
+        "connections: those of a pool go back",
+        _HYGIENE,
+        "        return True  # closing it gives it back\n",
+        "        pass\n",
+        (_HYGIENE_TESTS, "-k", "behind_each_body"),
+        _SERVER,
+    ),
+    Mutant(
+        "connect: not from a pool",
+        _SESSIONS,
+        'for name, value in given.items() if name != "pool"}',
+        "for name, value in given.items()}",
+        (_HYGIENE_TESTS, "-k", "worker_itself"),
+        _SERVER,
     ),
 )
 

@@ -1,6 +1,7 @@
 """A process that enqueues: ``python -m tests.exam.producer COUNT [TASK]``.
 
-Prints an id for each commit that returned.
+Prints an id for each commit that returned: whoever reads them has them outside of the database, as the bodies'
+ledger is, and no producer is killed here whose last one could be torn.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import psutil
@@ -15,12 +13,12 @@ import pytest
 from django.db import connection
 
 from django_tasktrack import AsyncResult
-from django_tasktrack.models import Progress, StateChange, TrackedTask, Worker
+from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.states import Stage
 from django_tasktrack.transitions import Answer
 from tests import invariants, ledger
 from tests.app import tasks
-from tests.exam import load
+from tests.exam import load, zombies
 from tests.exam.report import Figures
 from tests.live.test_main_job import story
 from tests.workers import WorkerProcess, lives, wait_until, worker
@@ -131,14 +129,10 @@ class Steady:
                 self.results.append(tasks.noted.delay(len(self.results), 0.02))
             disturb()
             if settled is None and elapsed > RECOVERY_BOUND:
-                settled = len(self.results), self._done()
+                settled = len(self.results), load.done(self._book)
             time.sleep(0.01)
         assert settled, "shorter than the recovery bound"
-        return (self._done() - settled[1]) / (len(self.results) - settled[0])
-
-    def _done(self) -> int:
-        """Tasks, not runs of them: what is done twice is no throughput."""
-        return len({entry.task_id for entry in ledger.read(self._book) if entry.event == "ended"})
+        return (load.done(self._book) - settled[1]) / (len(self.results) - settled[0])
 
 
 @pytest.mark.case(3)
@@ -247,80 +241,77 @@ def test_a_restart_under_the_same_name_and_pid_recovers_the_orphan(
 def test_a_worker_that_was_frozen_for_15_seconds_changes_nothing_and_stops(
     book: Path, figures: Figures
 ) -> None:
-    """What it was about to say: one end, one retry, one report of progress, and none is taken."""
-    ending, counting = tasks.noted.delay(1, 2), tasks.counts.delay(40)
-    stumbling = tasks.stumbles.delay(1, seconds=2)
-    asked = [ending, counting, stumbling]
+    """What it says while others run its tasks: one end, one retry, reports of progress. None is taken."""
+    ending, stumbling = tasks.noted.delay(1, 2), tasks.stumbles.delay(1, seconds=2)
+    counting = tasks.counts.delay(100)
+    asked = [ending, stumbling, counting]
     with worker("-n", "frozen", "-c", "3") as frozen:
         wait_until(lambda: all(task.state == "STARTED" for task in asked))
         (reporting,) = (e.pid for e in ledger.read(book) if e.task_id == counting.id)
-        tree = frozen.tree()
-        _signal(tree, signal.SIGSTOP)
-        stopped, held = time.monotonic(), load.claims_of([row_of(frozen)])
-        assert len(held) == 3
-        with worker("-n", "second", "-c", "3"):
-            wait_until(load.is_done, timeout=RECOVERY_BOUND + 15)
-            assert {task.worker for task in asked} == {"second"}
-            time.sleep(max(0.0, stopped + 15 - time.monotonic()))
-            before = _all_rows()
-            _signal(tree, signal.SIGCONT)
-            woken = time.monotonic()
-            wait_until(
-                lambda: "was lost" in frozen.output and not _lives(reporting),
-                timeout=10,
-                interval=0.02,
-            )
-            figures["stopped after s"] = round(time.monotonic() - woken, 1)
-            wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
-            for tried in (f"[{ending.id}] succeeded", f"[{stumbling.id}] retry"):
-                assert tried in frozen.output, "else there was nothing to refuse"
-            assert _all_rows() == before
+        zombies.freeze(frozen)
+        stopped = time.monotonic()
+        assert len(load.held_by([frozen])) == 3
+        with worker("-n", "second", "-c", "3") as second:
+            wait_until(lambda: load.began(book) == 6, timeout=RECOVERY_BOUND + 15)
+            with zombies.held_still(entry.pid for entry in ledger.read(book)[3:]):
+                # What these have reported is written by then.
+                time.sleep(max(1.0, stopped + 15 - time.monotonic()))
+                assert len(load.held_by([second])) == 3
+                assert {task.state for task in asked} == {"STARTED"}
+                before = zombies.rows()
+                woken = zombies.wake(frozen, lambda: load.ended(book) == 1)
+                wait_until(
+                    lambda: "was lost" in frozen.output and not _lives(reporting),
+                    timeout=10,
+                    interval=0.02,
+                )
+                figures["stopped after s"] = round(time.monotonic() - woken, 1)
+                wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
+                figures[zombies.ACCEPTED] = zombies.accepted_since(before)
+                for tried in (f"[{ending.id}] succeeded", f"[{stumbling.id}] retry"):
+                    assert tried in zombies.last_words(frozen), "else there was nothing to refuse"
+            wait_until(load.is_done, timeout=30)
+        assert {task.worker for task in (ending, counting)} == {"second"}
+    assert figures[zombies.ACCEPTED] == 0
     assert figures["stopped after s"] <= 2 + SLACK
+    assert {task.state for task in asked} == {"SUCCESS"}
     invariants.check([task.id for task in asked], book)
-
-
-def _signal(processes: Iterable[psutil.Process], signum: int) -> None:
-    for process in processes:
-        process.send_signal(signum)
 
 
 def _lives(pid: int) -> bool:
     return psutil.pid_exists(pid) and lives(psutil.Process(pid))
 
 
-def _all_rows() -> list[Any]:
-    """All that an attempt can change."""
-    return [
-        list(TrackedTask.objects.order_by("pk").values()),
-        list(StateChange.objects.in_order().values()),
-        list(Progress.objects.order_by("pk").values()),
-    ]
-
-
 @pytest.mark.case(9)
 @pytest.mark.long
-def test_a_frozen_attempt_that_a_rerun_has_rewound_changes_nothing(book: Path) -> None:
+def test_a_frozen_attempt_that_a_rerun_has_rewound_changes_nothing(
+    book: Path, figures: Figures
+) -> None:
     """The second worker's attempt has the number of the first's: only the lease tells them apart."""
     if connection.vendor == "sqlite":
         pytest.skip("there a lock tells who lives: a frozen process keeps it, and is not lost")
     task = tasks.at_most_once.delay(4)
     with worker("-n", "frozen", "-c", "1") as frozen:
         wait_until(lambda: ledger.read(book))
-        for process in frozen.tree():
-            process.send_signal(signal.SIGSTOP)
+        zombies.freeze(frozen)
         with worker("-n", "second", "-c", "1"):
             wait_until(task.ready, timeout=3 * RECOVERY_BOUND)
             assert story(task) == ["PENDING", "STARTED", "FAILURE"]
             assert task.rerun(actor="user:boss") is Answer.QUEUED
-            wait_until(lambda: len(ledger.read(book)) == 2)
-            before = [(r.seq, r.state, r.attempt, r.lease) for r in task.history()]
-            for process in frozen.tree():
-                process.send_signal(signal.SIGCONT)
-            wait_until(lambda: "was lost" in frozen.output, timeout=10)
-            assert [(r.seq, r.state, r.attempt, r.lease) for r in task.history()] == before
+            wait_until(lambda: load.began(book) == 2)
+            with zombies.held_still([ledger.read(book)[1].pid]):
+                assert task.state == "STARTED"
+                before = zombies.rows()
+                zombies.wake(frozen, lambda: load.ended(book) == 1)
+                wait_until(lambda: "was lost" in frozen.output, timeout=10)
+                wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
+                figures[zombies.ACCEPTED] = zombies.accepted_since(before)
+                tried = f"[{task.id}] succeeded"
+                assert tried in zombies.last_words(frozen), "else there was nothing to refuse"
             task.get(timeout=20)
             assert task.worker == "second"
-    assert [entry.attempt for entry in ledger.read(book) if entry.event == "began"] == [1, 1]
-    leases = [entry.lease for entry in ledger.read(book) if entry.event == "began"]
-    assert leases[0] < leases[1]
+    assert figures[zombies.ACCEPTED] == 0
+    began = [entry for entry in ledger.read(book) if entry.event == "began"]
+    assert [entry.attempt for entry in began] == [1, 1]
+    assert began[0].lease < began[1].lease
     invariants.check([task.id], book)

@@ -138,7 +138,6 @@ def test_a_statement_that_is_swallowed_is_given_up(network: Proxy) -> None:
 
 
 @pytest.mark.case(21)
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="workers poll there")
 def test_a_worker_that_connects_anew_listens_anew() -> None:
     with own_connection():
         engine, _ = instant_engine()

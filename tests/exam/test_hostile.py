@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import pytest
 
 from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.exceptions import PayloadError, TaskFailure, TimeLimitExceeded
-from django_tasktrack.models import Progress, TrackedTask
+from django_tasktrack.models import Progress, TrackedTask, Worker
 from tests import invariants, ledger
 from tests.app import hostile, tasks
 from tests.app.models import Entry
@@ -41,9 +42,7 @@ def test_tasks_that_kill_their_process_beside_two_hundred_healthy_ones(
         wait_until(is_done, timeout=120)
         assert running.process.poll() is None
         assert "This worker was lost" not in running.output
-        row = running.row
-        assert row
-        assert row.pid == running.pid
+        assert Worker.objects.get().pid == running.pid, "the one that was started, and never anew"
     for how, ending in hostile.ENDINGS.items():
         _assert_ended_as(poison[how], ending)
     done = TrackedTask.objects.filter(pk__in=[r.id for r in healthy], state="SUCCESS").count()
@@ -236,7 +235,7 @@ def test_exceptions_are_kept_whatever_they_say(book: Path) -> None:
 @pytest.mark.case(44)
 @pytest.mark.parametrize("size", [1024, 1024 * 1024 + 1])
 def test_progress_without_end_is_bounded(size: int, book: Path, figures: Figures) -> None:
-    """A thousand reports of a megabyte: refused by the limit, or, of a kilobyte, coalesced."""
+    """A thousand reports: of more than the limit refused, of a kilobyte coalesced."""
     task = hostile.reports_often.delay(1000, size)
     with worker("-c", "1"):
         wait_until(task.ready, timeout=60)
@@ -246,6 +245,41 @@ def test_progress_without_end_is_bounded(size: int, book: Path, figures: Figures
         assert task.state == "SUCCESS"
         assert Progress.objects.get(task_id=UUID(task.id)).current == 1000
     invariants.check([task.id])
+
+
+@pytest.mark.case(44)
+@pytest.mark.long
+def test_a_thousand_reports_of_a_megabyte_are_coalesced(figures: Figures) -> None:
+    """Each of them just under the limit: no more than five a second are written, and nowhere do they
+    pile up."""
+    task = hostile.reports_often.delay(1000, 1024 * 1024 - 100)
+    written: set[datetime] = set()
+    with worker("-c", "1") as running:
+        began, before = time.monotonic(), _resident(running)
+        largest = before
+        while not task.ready() and time.monotonic() < began + 60:
+            written |= set(Progress.objects.values_list("updated_at", flat=True))
+            largest = max(largest, _resident(running))
+            time.sleep(0.01)
+        seconds = time.monotonic() - began
+    growth = (largest - before) // 2**20
+    figures |= {
+        "reports of 1 MiB": 1000,
+        "written of them": len(written),
+        "all of them in, s": round(seconds, 1),
+        "growth meanwhile, MiB": growth,
+    }
+    assert task.state == "SUCCESS"
+    assert Progress.objects.get(task_id=UUID(task.id)).current == 1000
+    assert 5 < len(written) <= 5 * seconds + 3, "and the first and the last ones"
+    assert growth <= 64
+    assert seconds <= 30
+    invariants.check([task.id])
+
+
+def _resident(running: WorkerProcess) -> int:
+    """Bytes of the largest of a worker's processes."""
+    return max(int(process.memory_info().rss) for process in running.tree())
 
 
 @pytest.mark.case(45)

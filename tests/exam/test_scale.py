@@ -204,23 +204,26 @@ def test_four_workers_and_four_producers_on_one_file(book: Path, figures: Figure
             for _ in range(4)
         ]
         wait_until(lambda: load.ended(book) > each, timeout=120)
-        crew[0].kill_tree()
+        in_flight = load.kill_together(crew[:1], busy=True)
         told = [producer.communicate(timeout=240) for producer in producers]
         wait_until(load.is_done, timeout=240)
         logs = "".join(process.output for process in crew)
     acknowledged = [line for out, _ in told for line in out.split()]
     said = "\n".join([logs, *(errors for _, errors in told)])
     locked = [line for line in said.splitlines() if "is locked" in line]
+    again = load.runs_beyond_one(book)
     figures |= {
         "tasks": len(acknowledged),
         "lost": len(acknowledged) - TrackedTask.objects.filter(state="SUCCESS").count(),
         "database is locked": len(locked),
-        "runs beyond one": sum(load.runs_beyond_one(book).values()),
+        "in flight": len(in_flight),
+        "runs beyond one": sum(again.values()),
     }
     assert [producer.returncode for producer in producers] == [0] * 4
     assert len(acknowledged) == 4 * each
     assert figures["lost"] == 0
     assert locked == []
+    assert not load.unexplained(again, in_flight)
     invariants.check(acknowledged, book)
 
 

@@ -7,15 +7,17 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from django_tasktrack.exceptions import TaskFailure
 from django_tasktrack.models import Worker
 from tests import invariants, ledger
 from tests.app import tasks
+from tests.exam import load, zombies
 from tests.exam.report import Figures
 from tests.live.test_main_job import story
-from tests.workers import WorkerProcess, lives, wait_until, worker
+from tests.workers import lives, wait_until, worker
 
 #: Heartbeat 1 s, lease 5 s, upkeep every second: what a dead worker ran is started again within this.
 RECOVERY_BOUND = 8.0
@@ -62,14 +64,38 @@ def test_a_child_that_dies_costs_its_own_task_only(book: Path) -> None:
 
 @pytest.mark.case(4)
 def test_without_their_parent_the_children_end(book: Path, figures: Figures) -> None:
-    task = tasks.noted.delay(1, seconds=60)
+    """With all that they have started."""
+    tasks.starts_a_process.delay(60)
     with worker("-c", "2") as running:
-        wait_until(lambda: task.state == "STARTED")
+        (started,) = wait_until(lambda: ledger.read(book))
         tree = running.tree()
+        assert {started.pid, started.note} <= {process.pid for process in tree}
         killed = time.monotonic()
         os.kill(running.pid, signal.SIGKILL)
         wait_until(lambda: not any(map(lives, tree)), timeout=5, interval=0.01)
         gone = time.monotonic() - killed
+    figures["children gone after s"] = round(gone, 2)
+    assert gone <= 1 + SLACK
+
+
+@pytest.mark.case(4)
+def test_without_the_server_that_has_forked_them_the_children_end(
+    book: Path, figures: Figures
+) -> None:
+    """And the worker, which could have no others, ends too."""
+    task = tasks.noted.delay(1, seconds=60)
+    with worker("-c", "2") as running:
+        wait_until(lambda: task.state == "STARTED")
+        body = psutil.Process(ledger.read(book)[0].pid)
+        forker = body.parent()
+        assert forker
+        assert forker.pid != running.pid
+        killed = time.monotonic()
+        forker.kill()
+        wait_until(lambda: not lives(body), timeout=5, interval=0.01)
+        gone = time.monotonic() - killed
+        assert running.wait(5) == 1
+        assert "The fork server is gone" in running.output
     figures["children gone after s"] = round(gone, 2)
     assert gone <= 1 + SLACK
 
@@ -96,22 +122,24 @@ def test_a_killed_child_is_noticed_and_its_task_retried(book: Path, figures: Fig
 
 
 @pytest.mark.case(7)
-def test_a_frozen_worker_s_late_end_changes_nothing(book: Path) -> None:
+def test_a_frozen_worker_s_late_end_changes_nothing(book: Path, figures: Figures) -> None:
     task = tasks.noted.delay(1, seconds=2)
     with worker("-n", "frozen", "-c", "1") as frozen:
         wait_until(lambda: task.state == "STARTED")
-        _signal_tree(frozen, signal.SIGSTOP)
-        with worker("-n", "second"):
-            assert task.get(timeout=RECOVERY_BOUND + 10) == 1
-            before = [(r.seq, r.state, r.lease) for r in task.history()]
-            _signal_tree(frozen, signal.SIGCONT)
-            wait_until(lambda: "was lost" in frozen.output, timeout=5)
-            wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
-            assert [(r.seq, r.state, r.lease) for r in task.history()] == before
+        zombies.freeze(frozen)
+        with worker("-n", "second", "-c", "1"):
+            wait_until(lambda: load.began(book) == 2, timeout=RECOVERY_BOUND + 10)
+            with zombies.held_still([ledger.read(book)[1].pid]):
+                assert task.state == "STARTED"
+                before = zombies.rows()
+                zombies.wake(frozen, lambda: load.ended(book) == 1)
+                wait_until(lambda: "was lost" in frozen.output, timeout=5)
+                wait_until(lambda: Worker.objects.alive().filter(name="frozen").exists())
+                figures[zombies.ACCEPTED] = zombies.accepted_since(before)
+                tried = f"[{task.id}] succeeded"
+                assert tried in zombies.last_words(frozen), "else there was nothing to refuse"
+            assert task.get(timeout=20) == 1
+    assert figures[zombies.ACCEPTED] == 0
     assert task.worker == "second"
+    assert story(task) == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
     invariants.check([task.id], book)
-
-
-def _signal_tree(process: WorkerProcess, signum: int) -> None:
-    for member in process.tree():
-        member.send_signal(signum)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from django_tasktrack import enqueue_many
+from django_tasktrack import AsyncResult, enqueue_many
 from django_tasktrack.exceptions import (
     SoftTimeLimitExceeded,
     TimeLimitExceeded,
@@ -15,8 +16,9 @@ from django_tasktrack.exceptions import (
 )
 from tests import invariants, ledger
 from tests.app import tasks
+from tests.exam.report import Figures
 from tests.live.test_main_job import story
-from tests.workers import wait_until, worker
+from tests.workers import lives, wait_until, worker
 
 
 def test_a_task_is_told_that_its_time_is_over(book: Path) -> None:
@@ -30,19 +32,34 @@ def test_a_task_is_told_that_its_time_is_over(book: Path) -> None:
             stubborn.get(timeout=10)
 
 
+#: Of ``never_ends``, in seconds.
+LIMIT = 1.0
+
+
 @pytest.mark.case(40)
-def test_a_task_that_swallows_everything_is_killed_at_its_limit(book: Path) -> None:
+def test_a_task_that_swallows_everything_is_killed_at_its_limit(
+    book: Path, figures: Figures
+) -> None:
     endless, neighbour = tasks.never_ends.delay(), tasks.noted.delay(1, seconds=2.5)
     with worker("-c", "2") as running:
-        wait_until(lambda: ledger.read(book))
-        began = time.monotonic()
+        began, *_ = wait_until(lambda: _entries(book, endless), interval=0.01)
+        told, body = time.monotonic(), psutil.Process(began.pid)
+        wait_until(lambda: not lives(body), timeout=10, interval=0.01)
+        dead_after = time.monotonic() - told
         with pytest.raises(TimeLimitExceeded):
             endless.get(timeout=10)
-        assert time.monotonic() - began < 3
         assert neighbour.get(timeout=10) == 1
         assert tasks.add.delay(1, 1).get(timeout=10) == 2
         assert "was lost" not in running.output
+    figures["dead after, s, of 1"] = round(dead_after, 2)
+    assert dead_after <= LIMIT + 1
+    started, ended = (row.at for row in endless.history()[1:])
+    assert (ended - started).total_seconds() <= LIMIT + 1
     assert story(endless) == ["PENDING", "STARTED", "FAILURE"]
+
+
+def _entries(book: Path, task: AsyncResult) -> list[ledger.Entry]:
+    return [entry for entry in ledger.read(book) if entry.task_id == task.id]
 
 
 @pytest.mark.case(37)
