@@ -5,6 +5,19 @@ from __future__ import annotations
 import os
 import signal
 
+from django.db import connections
+
+
+def hang_up() -> None:
+    """Leave nothing open that both processes would talk over after a fork: sessions, and pools of them."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if hasattr(
+            connection, "close_pool"
+        ):  # PostgreSQL's; it would keep the session that it got back
+            connection.close_pool()
+
+
 #: Signals that end a process that does not handle them.
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 

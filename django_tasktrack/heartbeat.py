@@ -13,9 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from django.db import connections
-
-from .forking import fork
+from .forking import fork, hang_up
 from .models import Worker
 from .vendors import errors, vendor_for
 
@@ -49,7 +47,7 @@ class Heartbeat:
     """
 
     def __init__(self, using: str, interval: float) -> None:
-        connections.close_all()
+        hang_up()
         self._link, theirs = multiprocessing.Pipe()
         worker = os.getpid()
         self.pid = fork()

@@ -93,6 +93,7 @@ class Worker:
         engine = DatabaseEngine(vendor, self._plan(), pool, registration, maintenance)
         pool.start(engine.post)
         registration.register()
+        connections.close_all()  # this thread needs no session any more, and one of a pool is one of few
         self._engine = engine  # from here on a signal lets running tasks end
         if self._asked_to_stop_at is not None:
             engine.stop(0.0)

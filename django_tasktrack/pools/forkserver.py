@@ -25,9 +25,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import FrameType
 
-from django.db import connections
-
-from ..forking import ENDING_SIGNALS, fork
+from ..forking import ENDING_SIGNALS, fork, hang_up
 from .hygiene import flush_output
 from .inbox import socket_pair
 
@@ -96,7 +94,7 @@ class ForkServer:
     """
 
     def __init__(self, child_main: ChildMain) -> None:
-        connections.close_all()
+        hang_up()
         if threading.active_count() > 1:
             names = ", ".join(
                 t.name for t in threading.enumerate() if t is not threading.main_thread()

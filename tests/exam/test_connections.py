@@ -32,13 +32,11 @@ def test_many_bodies_share_the_few_sessions_of_a_pool(pool: str) -> None:
     invariants.check([result.id for result in asked])
 
 
-@pytest.mark.xfail(reason="the main thread keeps the session with which it has registered")
 def test_a_worker_takes_no_session_of_the_pool() -> None:
     with worker("-P", "threads", "-c", "1", settings=SETTINGS, env={pooled_settings.SESSIONS: "1"}):
         assert broken([tasks.writes_slowly.delay(0.05)]) == []
 
 
-@pytest.mark.xfail(reason="before a fork sessions go back to the pool, which is not closed")
 def test_no_process_finds_the_pool_of_the_one_that_has_forked_it(network: Proxy) -> None:
     """A project may ask the database while it is loaded."""
     environment = {"TASKTRACK_TEST_CONNECT": "1", databases.POSTGRES: network.url()}

@@ -37,6 +37,7 @@ def elsewhere(act: Callable[[], object]) -> None:
 
 def test_what_others_commit_is_noticed_and_what_this_one_does_is_not() -> None:
     vendor = the_vendor()
+    connection.ensure_connection()
     seen = vendor.revision()
     enqueue()
     assert vendor.revision() == seen, "its own"
@@ -47,6 +48,7 @@ def test_what_others_commit_is_noticed_and_what_this_one_does_is_not() -> None:
 
 
 def test_another_connection_is_no_reason_to_think_that_nothing_has_changed() -> None:
+    connection.ensure_connection()
     seen = the_vendor().revision()
     connection.close()
     connection.ensure_connection()
