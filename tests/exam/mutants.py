@@ -1192,14 +1192,6 @@ MUTANTS = (
         (_FORKS, "-k", "no_connection"),
     ),
     Mutant(
-        "fork: no connection is shared by a worker's processes",
-        _HEARTBEAT,
-        "        hang_up()\n        self._link, theirs",
-        "        self._link, theirs",
-        ("tests/exam/test_scale.py", "-k", "shares_no_connection and threads"),
-        _SERVER,
-    ),
-    Mutant(
         "fork: no pool is shared",
         _FORKING,
         "            connection.close_pool()\n",
