@@ -368,7 +368,7 @@ def test_alone_it_is_one_statement_where_the_database_has_one_for_it() -> None:
     with CaptureQueriesContext(connection) as queries:
         echo.delay()
     said = [query["sql"].split()[0] for query in queries]
-    assert said == ["WITH", "SELECT"], "the rows, and the notification"
+    assert said == ["WITH", "NOTIFY"], "the rows, and the notification"
 
 
 @pytest.mark.django_db(transaction=True)
