@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks import chart, machine, report, runner
+from benchmarks import chart, machine, record, report, runner
 from benchmarks.catalogue import CONTENDERS, choose
 from benchmarks.figures import FIGURES
 from benchmarks.resources import resources
@@ -41,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, help="of the order in each round; default: the clock's")
     made.add_argument("--name", help="of the files in benchmarks/results; default: the time")
     made.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the figures that the files of this name hold, and measure those that are missing;"
+        " figures that are named are measured anew",
+    )
+    made.add_argument(
         "--publish", action="store_true", help="write the tables into docs/performance.md too"
     )
     return made
@@ -56,16 +61,20 @@ def main(arguments: Sequence[str]) -> int:
     if problem:
         print(problem, file=sys.stderr)
         return 2
-    seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
-    figures = options.figures or list(FIGURES)
-    told = {"figures": figures, "rounds": options.pairs, "seed": seed, "quick": options.quick}
     try:
         with resources() as bench:
-            results = _measure(bench, figures, options, told)
+            results = _measure(bench, options)
+    except Refused as why:
+        print(why, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nInterrupted: what was measured until then is in the files.", file=sys.stderr)
         return 130
     return int(any("failed" in why for one in results for why in one.why_not.values()))
+
+
+class Refused(Exception):
+    """What was asked for cannot be measured; the message says why and what to do."""
 
 
 def listing() -> str:
@@ -92,36 +101,36 @@ def _problem(options: argparse.Namespace) -> str:
         return "--pairs must be 1 or more."
     if options.publish and options.quick:
         return "--quick measures nothing that could be published."
+    if options.resume and not (options.name or options.publish):
+        return "--resume goes on with files that have a name: give --name, or --publish."
     return ""
 
 
-def _measure(
-    bench: Bench, figures: Sequence[str], options: argparse.Namespace, told: dict[str, Any]
-) -> list[runner.Result]:
-    chosen = {name: choose(FIGURES[name].contenders, options.systems) for name in figures}
+def _measure(bench: Bench, options: argparse.Namespace) -> list[runner.Result]:
+    seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
+    load = os.getloadavg()[0]
+    chosen = {name: choose(one.contenders, options.systems) for name, one in FIGURES.items()}
     head = machine.describe(bench, [name for names in chosen.values() for name in names])
-    head["seed"] = f"{told['seed']}"
-    if options.quick:
-        head["sizes"] = "small: these are no figures, only a trial"
-    _say(", ".join(f"{name} {value}" for name, value in head.items()))
-    chance, results = random.Random(told["seed"]), []  # noqa: S311  an order, no secret
+    head["sizes"] = "small: these are no figures, only a trial" if options.quick else "full"
+    _say(", ".join(f"{key} {value}" for key, value in head.items()))
     name = options.name or (_PUBLISHED if options.publish else time.strftime("%Y%m%d-%H%M%S"))
-    for figure, names in chosen.items():
-        if not names:
+    found = {one.figure.name: one for one in _kept(name, head)} if options.resume else {}
+    for figure in options.figures or [name for name in FIGURES if name not in found]:
+        if not chosen[figure]:
             continue
-        result = runner.run(
+        found[figure] = runner.run(
             FIGURES[figure],
             bench,
-            names,
+            chosen[figure],
             rounds=options.pairs,
-            chance=chance,
+            seed=seed,
+            load=load,
             quick=options.quick,
             say=_say,
         )
-        results.append(result)
         # After each figure: a run takes long, and may be interrupted.
-        text = report.markdown(head, results)
-        _write(name, text, chart.svg(results), report.as_json(head, results, told))
+        _write(name, head, _ordered(found))
+    results = _ordered(found)
     text = report.markdown(head, results)
     print(f"\n{text}\n{RESULTS / name}.md, .json, .svg")
     if options.publish:
@@ -129,15 +138,34 @@ def _measure(
     return results
 
 
+def _kept(name: str, head: dict[str, str]) -> list[runner.Result]:
+    """What the files of this name hold, if that was measured here and of this revision."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return []
+    kept = json.loads(path.read_text())
+    if differing := record.differences(kept["head"], head):
+        raise Refused(
+            f"{path} cannot be gone on with: {'; '.join(differing)}.\n"
+            "Measure everything anew, without --resume, or under another --name."
+        )
+    return record.results(kept)
+
+
+def _ordered(found: dict[str, runner.Result]) -> list[runner.Result]:
+    return [found[name] for name in FIGURES if name in found]
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _write(name: str, text: str, picture: str, values: dict[str, Any]) -> None:
+def _write(name: str, head: dict[str, str], results: Sequence[runner.Result]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text)
-    (RESULTS / f"{name}.svg").write_text(picture)
-    (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    values = json.dumps(record.as_json(head, results), indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.md").write_text(report.markdown(head, results))
+    (RESULTS / f"{name}.svg").write_text(chart.svg(results))
+    (RESULTS / f"{name}.json").write_text(values + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,10 @@ import psutil
 
 from benchmarks import servers
 from benchmarks.catalogue import CONTENDERS
-from benchmarks.stage import Bench
+from benchmarks.stage import ROOT, Bench
+
+#: What a change of which makes another measurement.
+_MEASURED = ("django_tasktrack", "benchmarks/*.py")
 
 
 def describe(bench: Bench, names: Iterable[str]) -> dict[str, str]:
@@ -27,7 +31,7 @@ def describe(bench: Bench, names: Iterable[str]) -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        "load before": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "revision": _revision(),
         "Python": platform.python_version(),
         "Django": django.get_version(),
     }
@@ -36,6 +40,25 @@ def describe(bench: Bench, names: Iterable[str]) -> dict[str, str]:
     if isinstance(bench.redis, servers.Redis):
         told |= bench.redis.describe()
     return told | _versions(names)
+
+
+def _revision() -> str:
+    """The last commit of what is measured and what measures, and whether it was changed since."""
+    if not (ROOT / ".git").exists():
+        return "unknown: no checkout of git"
+    last = _git("log", "-1", "--format=%h", "--", *_MEASURED)
+    return f"{last}, and changes" if _git("status", "--porcelain", "--", *_MEASURED) else last
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    try:
+        told = subprocess.run(  # noqa: S603  its words are this file's
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"unknown: {error}"
+    return told.stdout.strip()
 
 
 def _processor() -> str:

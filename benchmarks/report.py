@@ -1,10 +1,8 @@
-"""The tables, in Markdown, and the same as JSON. Pure."""
+"""The tables, in Markdown. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from benchmarks.catalogue import CONTENDERS
 from benchmarks.goals import Judged, judge, number
@@ -55,7 +53,9 @@ def _figure(result: Result) -> list[str]:
     figure = result.figure
     rounds = max((len(values) for values in result.samples.values()), default=0)
     lines = [f"### {figure.title}", ""]
-    lines.append(f"`{figure.name}`: {_rounds(rounds)}.")
+    lines.append(
+        f"`{figure.name}`: {_rounds(rounds)}; load before {result.load:.2f}, seed {result.seed}."
+    )
     if figure.notes:
         lines[-1] += f" {figure.notes}"
     heads = [*figure.columns.values(), f"{_main_head(result)} over {figure.reference}"]
@@ -111,33 +111,6 @@ def _ratio(name: str, result: Result) -> str:
 def _cell(text: str) -> str:
     """Text that does not end its cell."""
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def as_json(
-    head: Mapping[str, str], results: Sequence[Result], options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything that was measured, round by round."""
-    return {
-        "head": dict(head),
-        "options": dict(options),
-        "figures": {
-            result.figure.name: {
-                "title": result.figure.title,
-                "rounds": result.samples,
-                "why not": result.why_not,
-                "goals": [
-                    {
-                        "goal": judged.goal.text,
-                        "measured": asdict(judged.measured) if judged.measured else None,
-                        "reached": judged.reached,
-                        "said": judged.said,
-                    }
-                    for judged in judge_all(result)
-                ],
-            }
-            for result in results
-        },
-    }
 
 
 def published(document: str, text: str) -> str:

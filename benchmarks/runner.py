@@ -26,11 +26,15 @@ class Result:
         figure: which.
         samples: contender → its values in each round; None where it has none.
         why_not: contender → why it has no values: "not run: ..." or "failed: ...".
+        seed: of the order in each round.
+        load: of the machine when the run began, processes that were running or wanted to.
     """
 
     figure: Figure
     samples: dict[str, list[Values | None]] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    load: float = 0.0
 
 
 def run(
@@ -39,7 +43,8 @@ def run(
     names: Sequence[str],
     *,
     rounds: int,
-    chance: random.Random,
+    seed: int,
+    load: float = 0.0,
     quick: bool,
     say: Callable[[str], None],
 ) -> Result:
@@ -52,11 +57,13 @@ def run(
         bench: servers and stores.
         names: contenders, of the figure's.
         rounds: how many, unless the figure allows fewer.
-        chance: decides the order in each round.
+        seed: decides the order in each round; the figure's name is taken with it.
+        load: of the machine when the run began.
         quick: small sizes.
         say: told what happens.
     """
-    result = Result(figure, {name: [] for name in names})
+    result = Result(figure, {name: [] for name in names}, seed=seed, load=load)
+    chance = random.Random(f"{seed} {figure.name}")  # noqa: S311  an order, no secret
     size: Size = figure.quick if quick else figure.full
     for name in names:
         try:

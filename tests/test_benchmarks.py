@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import chart, compare, marks, report, runner, stage
-from benchmarks.catalogue import CONTENDERS, choose
+from benchmarks import chart, compare, marks, record, report, runner, stage
+from benchmarks.catalogue import CONTENDERS, Contender, choose
 from benchmarks.failure import Failed, NotRun
 from benchmarks.figures import FIGURES
 from benchmarks.figures.base import Figure, Size, Values
@@ -145,7 +145,8 @@ def test_the_list_names_every_figure_and_every_system(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    "arguments", [["speed"], ["--systems", "rq"], ["--pairs", "0"], ["--quick", "--publish"]]
+    "arguments",
+    [["speed"], ["--systems", "rq"], ["--pairs", "0"], ["--quick", "--publish"], ["--resume"]],
 )
 def test_wrong_arguments_measure_nothing(arguments: list[str]) -> None:
     assert command.main(arguments) == 2
@@ -180,9 +181,51 @@ def test_the_report_shows_values_ratios_goals_and_what_did_not_run() -> None:
 
 
 def test_values_of_every_round_are_in_the_json() -> None:
-    told = json.loads(json.dumps(report.as_json({}, [_result()], {"seed": 1})))
+    told = json.loads(json.dumps(record.as_json({}, [_result()])))
     assert told["figures"]["drain"]["rounds"]["raw-100"][1] == {"rate": 38_000.0}
     assert told["figures"]["drain"]["why not"] == {"celery-redis": "not run: no Redis | here"}
+
+
+def test_what_was_measured_is_read_again_as_it_was() -> None:
+    once = replace(_result(), seed=7, load=0.25)
+    kept = json.loads(json.dumps(record.as_json({"processor": "one"}, [once])))
+    assert record.results(kept) == [once]
+    kept["figures"]["gone"] = kept["figures"].pop("drain")
+    assert record.results(kept) == [], "a figure that is not measured any more"
+
+
+def test_a_run_goes_on_where_nothing_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    head = {"Python": "3.13.0", "revision": "abc"}
+    assert command._kept("mine", head) == [], "nothing was measured yet"
+    command._write("mine", head, [_result()])
+    assert command._kept("mine", {**head, "oban": "1.0"}) == [_result()]
+    with pytest.raises(command.Refused, match="revision was abc, and is def"):
+        command._kept("mine", {**head, "revision": "def"})
+
+
+def test_the_order_of_a_figure_depends_on_the_seed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "check", lambda *_: None)
+
+    def order(seed: int) -> list[str]:
+        met: list[str] = []
+
+        def measure(bench: Bench, contender: Contender, size: Size) -> Values:
+            met.append(contender.name)
+            return {"rate": 1.0}
+
+        names = ("oban", "pgqueuer", "huey-redis", "procrastinate")
+        figure = Figure("f", "F", names, measure, {}, {}, {"rate": "/s"}, "oban")
+        runner.run(
+            figure, _bench(tmp_path), names, rounds=5, seed=seed, quick=True, say=lambda _: None
+        )
+        return met
+
+    assert order(1) == order(1) != order(2)
 
 
 def test_the_chart_is_an_image_with_a_bar_for_each_system_that_ran() -> None:
@@ -227,7 +270,7 @@ def test_one_that_fails_is_a_line_and_the_others_go_on(
     figure = Figure("f", "F", ("oban", "pgqueuer"), measure, {}, {}, {"rate": "/s"}, "pgqueuer")
     result = runner.run(
         figure, _bench(tmp_path), figure.contenders,
-        rounds=3, chance=random.Random(1), quick=True, say=lambda _: None,
+        rounds=3, seed=1, quick=True, say=lambda _: None,
     )  # fmt: skip
     assert result.why_not == {"oban": "failed: it hangs"}
     assert result.samples == {"oban": [], "pgqueuer": [{"rate": 1.0}] * 3}
@@ -237,7 +280,7 @@ def test_one_that_fails_is_a_line_and_the_others_go_on(
 def test_what_is_missing_is_not_run(tmp_path: Path) -> None:
     result = runner.run(
         FIGURES["drain"], _bench(tmp_path), ["celery-redis"],
-        rounds=1, chance=random.Random(1), quick=True, say=lambda _: None,
+        rounds=1, seed=1, quick=True, say=lambda _: None,
     )  # fmt: skip
     assert result.why_not == {"celery-redis": "not run: no Redis"}
 
