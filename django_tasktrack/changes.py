@@ -16,7 +16,11 @@ from .states import Stage, State, Transition
 
 
 class NewTask(NamedTuple):
-    """A task to insert. ``args`` and ``kwargs`` are JSON text; ``delay`` is added to the database's clock."""
+    """A task to insert. ``args``, ``kwargs`` and ``headers`` are JSON text; ``delay`` is added to the database's
+    clock.
+
+    ``blocked`` says that it waits for other tasks, and ``followed`` that others wait for it.
+    """
 
     task_id: UUID
     name: str
@@ -35,7 +39,50 @@ class NewTask(NamedTuple):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
+    root_id: UUID | None = None
+    parent_id: UUID | None = None
+    group_id: UUID | None = None
+    headers: str | None = None
+    ignore_result: bool = False
+    followed: bool = False
+    blocked: bool = False
     unique_key: str | None = None
+
+
+class NewLink(NamedTuple):
+    """What follows the end of a task: a task that waits for it, or one to enqueue if it fails.
+
+    Args:
+        task_id: the one that ends.
+        number: from 0, among those of the same task.
+        successor_id: the task that waits for it.
+        place: where in the successor's arguments its value goes; None passes nothing.
+        collects: whether the successor gets a list of values, and ``place`` is the place in that.
+        delay: seconds from the release of the successor until it may run.
+        on_error: JSON text of the signature to enqueue if the task fails.
+    """
+
+    task_id: UUID
+    number: int
+    successor_id: UUID | None = None
+    place: int | None = None
+    collects: bool = False
+    delay: float = 0.0
+    on_error: str | None = None
+
+
+class Release(NamedTuple):
+    """A task that need not wait for others any more.
+
+    Args:
+        task_id: which task.
+        args: JSON text of its arguments, as they are now.
+        delay: seconds until it may run.
+    """
+
+    task_id: UUID
+    args: str
+    delay: float = 0.0
 
 
 class Change(NamedTuple):
@@ -65,6 +112,7 @@ class Change(NamedTuple):
         afresh: whether the counts start at zero again.
         max_attempts: a new limit; None leaves the row's.
         goal_id: the goal that the task serves.
+        followed: whether other tasks may wait for its end.
     """
 
     task_id: UUID
@@ -88,6 +136,12 @@ class Change(NamedTuple):
     afresh: bool = False
     max_attempts: int | None = None
     goal_id: int | None = None
+    followed: bool = True
+
+    @property
+    def releases(self) -> bool:
+        """Whether tasks may wait for this change."""
+        return self.followed and self.stage is Stage.DONE
 
     @property
     def target(self) -> State:
@@ -121,6 +175,7 @@ class Change(NamedTuple):
             began=began,
             happened=ended,
             goal_id=claim.goal_id,
+            followed=claim.followed,
         )
 
 

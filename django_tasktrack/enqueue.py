@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from . import checked, transitions
-from .changes import NewTask
+from .changes import NewLink, NewTask
 from .conf import config
+from .context import current
 from .exceptions import DuplicateTaskId, InvalidTask
 from .ids import new_id, required_id
+from .models import TrackedTask
 from .payloads import encode
 from .registry import Definition
 from .vendors import task_database, vendor_for
@@ -36,6 +38,7 @@ class Options:
         actor: who enqueues, for history.
         time_limit, soft_time_limit: durations, instead of the task's own.
         unique_key: what no two unfinished tasks may share, instead of the task's own.
+        headers: JSON values that the running task finds in its request.
     """
 
     countdown: float | timedelta | None = None
@@ -49,11 +52,28 @@ class Options:
     time_limit: float | timedelta | None = None
     soft_time_limit: float | timedelta | None = None
     unique_key: str | None = None
+    headers: Mapping[str, Any] | None = None
     goal_id: int | None = None
 
 
-#: Makes the row to insert of a call's arguments.
-Prepare = Callable[[Sequence[Any] | None, Mapping[str, Any] | None], NewTask]
+class Prepare(Protocol):
+    """Makes the row to insert of a call's arguments."""
+
+    def __call__(
+        self,
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        /,
+        *,
+        awaits_value: bool = False,
+    ) -> NewTask:
+        """The row.
+
+        Args:
+            args, kwargs: of the call.
+            awaits_value: whether one more argument will come before these.
+        """
+        ...
 
 
 def preparing(definition: Definition, options: Options) -> Prepare:
@@ -69,17 +89,24 @@ def preparing(definition: Definition, options: Options) -> Prepare:
     shared = _without_arguments(definition, options)
     own_id = None if options.task_id is None else required_id(options.task_id)
 
-    def of_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> NewTask:
+    def of_call(
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        *,
+        awaits_value: bool = False,
+    ) -> NewTask:
         try:
             args, kwargs = checked.call(args, kwargs)
-            definition.check_call(args, kwargs)
+            definition.check_call((None, *args) if awaits_value else args, kwargs)
         except TypeError as error:
             raise TypeError(f"{definition.name}: {error}") from None
         return shared._replace(
             task_id=own_id or new_id(),
             args=encode(args, "args"),
             kwargs=encode(dict(kwargs), "kwargs") if kwargs else "{}",
-            unique_key=_unique_key(definition, args, kwargs, options.unique_key),
+            unique_key=None
+            if awaits_value
+            else _unique_key(definition, args, kwargs, options.unique_key),
         )
 
     return of_call
@@ -98,6 +125,8 @@ def prepare(
 def _without_arguments(definition: Definition, options: Options) -> NewTask:
     expires_in, expires_at = _expiry(options.expires)
     max_retries = definition.retry.max_retries
+    context = current()
+    running = context.claim if context else None
     return NewTask(
         task_id=UUID(int=0),
         name=definition.name,
@@ -120,10 +149,15 @@ def _without_arguments(definition: Definition, options: Options) -> NewTask:
             options.soft_time_limit, definition.soft_time_limit, "soft_time_limit"
         ),
         rerun_if_lost=definition.rerun_if_lost,
+        root_id=running and (running.root_id or running.task_id),
+        parent_id=running and running.task_id,
+        headers=None if options.headers is None else encode(dict(options.headers), "headers"),
     )
 
 
-def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> dict[UUID, UUID]:
+def insert(
+    tasks: Sequence[NewTask], links: Sequence[NewLink] = (), *, own_ids: bool = False
+) -> dict[UUID, UUID]:
     """Insert prepared tasks in the caller's transaction.
 
     Where a router keeps them apart from the business data, and the caller's transaction is one of the
@@ -131,6 +165,7 @@ def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> dict[UUID, UUI
 
     Args:
         tasks: all or none of them.
+        links: what follows the end of which of them.
         own_ids: the caller chose ids, so one of them may exist.
 
     Returns:
@@ -144,24 +179,36 @@ def insert(tasks: Sequence[NewTask], *, own_ids: bool = False) -> dict[UUID, UUI
             cannot be followed.
     """
     using, business = task_database(), config().BUSINESS_DATABASE
-    write = partial(_insert, tasks, own_ids=own_ids, using=using)
+    write = partial(_insert, tasks, links, own_ids=own_ids, using=using)
     if vendor_for(business).in_transaction and not vendor_for(using).in_transaction:
         transaction.on_commit(write, using=business)
         return {}
     return write()
 
 
-def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> dict[UUID, UUID]:
+def _insert(
+    tasks: Sequence[NewTask], links: Sequence[NewLink], *, own_ids: bool, using: str
+) -> dict[UUID, UUID]:
     if not own_ids:
-        return transitions.enqueue(tasks, using=using)
+        return transitions.enqueue(tasks, links, using=using)
     try:
         # Inside a transaction it gets a savepoint, because the insert may fail.
-        return transitions.whole(vendor_for(using), lambda: transitions.enqueue(tasks, using=using))
+        return transitions.whole(
+            vendor_for(using), lambda: transitions.enqueue(tasks, links, using=using)
+        )
     except IntegrityError:
         raise DuplicateTaskId(
-            f"A task with id {tasks[0].task_id} exists.",
+            f"A task with id {_existing(tasks, using)} exists.",
             hint="Choose another task_id, or leave it out.",
         ) from None
+
+
+def _existing(tasks: Sequence[NewTask], using: str) -> UUID:
+    """The first of these that is there."""
+    if len(tasks) == 1:
+        return tasks[0].task_id
+    known = TrackedTask.objects.using(using).many(task.task_id for task in tasks)
+    return known.order_by("pk").values_list("pk", flat=True).first() or tasks[0].task_id
 
 
 def _queue(queue: object, definition: Definition) -> str:

@@ -93,6 +93,7 @@ class Maintenance:
         if now >= self._orphans_at:
             self._orphans_at = now + _ORPHANS_EVERY * self.interval
             yield self._adopt_orphans
+            yield self._follow_up
 
     def _tell_failure(self, step: str, now: float) -> None:
         """Say which step the current exception has broken off, and not again at once."""
@@ -123,6 +124,9 @@ class Maintenance:
 
     def _adopt_orphans(self) -> None:
         pursuit.adopt_orphans(self._vendor)
+
+    def _follow_up(self) -> None:
+        transitions.follow_up(self._vendor)
 
     def _hold_unknown(self) -> None:
         alive = Worker.objects.using(self._vendor.using).alive()

@@ -155,6 +155,15 @@ class TrackedTask(models.Model):
         related_name="tasks",
     )
 
+    # Relations to other tasks. A task without a root is its own.
+    root_id = models.UUIDField(_("root task"), null=True, editable=False)
+    parent_id = models.UUIDField(_("parent task"), null=True, editable=False)
+    group_id = models.UUIDField(_("group"), null=True, editable=False)
+    headers = models.JSONField(_("headers"), null=True, blank=True)
+    # Workers of an older version insert rows without these two.
+    ignore_result = models.BooleanField(_("ignore result"), default=False, db_default=False)
+    followed = models.BooleanField(_("others wait for it"), default=False, db_default=False)
+
     # NULL where nobody asked for it: it then costs no index anything.
     unique_key = models.CharField(_("unique key"), max_length=255, null=True)
     # The same until the task is final: what the constraint is on.
@@ -216,6 +225,16 @@ class TrackedTask(models.Model):
                 name="tasktrack_expiring",
             ),
             PartialIndex(fields=["owner", "id"], condition=Q(owner__gt=""), name="tasktrack_owner"),
+            PartialIndex(
+                fields=["parent_id", "id"],
+                condition=Q(parent_id__isnull=False),
+                name="tasktrack_parent",
+            ),
+            PartialIndex(
+                fields=["group_id", "id"],
+                condition=Q(group_id__isnull=False),
+                name="tasktrack_group",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -306,6 +325,55 @@ class StateChange(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TasktrackError("History is deleted by purge alone.", hint="manage.py tasktrack purge")
+
+
+class Link(models.Model):
+    """What follows the end of a task: another task that waits for it, or one to enqueue if it fails.
+
+    It is OPEN until the task has ended. A task waits (``Stage.BLOCKED``) while links to it are open.
+    """
+
+    class State(models.IntegerChoices):
+        OPEN = 0, _("open")
+        PASSED = 1, _("passed")
+        BROKEN = 2, _("broken")
+
+    pk = models.CompositePrimaryKey("task_id", "number")
+    task = models.ForeignKey(
+        TrackedTask,
+        verbose_name=_("task"),
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="links",
+    )
+    number = models.PositiveIntegerField(_("number"))
+    successor = models.ForeignKey(
+        TrackedTask,
+        verbose_name=_("successor"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="waits_for",
+    )
+    state = models.SmallIntegerField(_("state"), choices=State.choices, default=State.OPEN)
+    place = models.PositiveIntegerField(_("place of its value"), null=True)
+    collects = models.BooleanField(_("into a list"), default=False)
+    delay = models.FloatField(_("delay, seconds"), default=0.0)
+    on_error = models.JSONField(_("called on its failure"), null=True)
+
+    class Meta:
+        verbose_name = _("link")
+        verbose_name_plural = _("links")
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["successor", "state"], name="tasktrack_link_successor"),
+            PartialIndex(fields=["state", "task"], condition=Q(state=0), name="tasktrack_link_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id} → {self.successor_id or 'on error'}"
 
 
 class Progress(models.Model):

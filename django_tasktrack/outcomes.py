@@ -17,7 +17,7 @@ from .states import Transition
 class Claim(NamedTuple):
     """One task as a worker took it: everything that running it needs, with the lease it holds.
 
-    ``args`` and ``kwargs`` stay JSON text, as stored; only the process that runs the body decodes them.
+    ``args``, ``kwargs`` and ``headers`` stay JSON text, as stored; only the process that runs the body decodes them.
     """
 
     task_id: UUID
@@ -39,6 +39,12 @@ class Claim(NamedTuple):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
+    root_id: UUID | None = None
+    parent_id: UUID | None = None
+    group_id: UUID | None = None
+    headers: str | None = None
+    ignore_result: bool = False
+    followed: bool = False
 
     @property
     def retries(self) -> int:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
+
 from . import transitions
 from .conf import config
-from .models import Progress, PurgeHorizon, StateChange, TrackedTask
+from .models import Link, Progress, PurgeHorizon, StateChange, TrackedTask
 from .states import FINAL, Stage, State
 from .vendors import Vendor, task_database, vendor_for
 
@@ -58,8 +60,13 @@ def _retention(state: State, older_than: float | None) -> float | None:
 
 
 def _purge_state(vendor: Vendor, state: State, before: datetime, dry_run: bool) -> Purged:
-    old = TrackedTask.objects.using(vendor.using).filter(
-        stage=Stage.DONE, state=state, finished_at__lte=before
+    waiting = Link.objects.using(vendor.using).filter(
+        task_id=OuterRef("pk"), successor__stage__lt=Stage.DONE
+    )
+    old = (
+        TrackedTask.objects.using(vendor.using)
+        .filter(stage=Stage.DONE, state=state, finished_at__lte=before)
+        .exclude(Q(followed=True) & Exists(waiting))  # its value is still to be passed on
     )
     if dry_run:
         return Purged(state, before, old.count())
@@ -88,6 +95,7 @@ def _delete(vendor: Vendor, ids: Sequence[UUID]) -> None:
     using = vendor.using
     StateChange.objects.using(using).filter(task_id__in=ids)._raw_delete(using)
     Progress.objects.using(using).filter(task_id__in=ids)._raw_delete(using)
+    Link.objects.using(using).filter(task_id__in=ids)._raw_delete(using)
     TrackedTask.objects.using(using).filter(pk__in=ids)._raw_delete(using)
     horizon = PurgeHorizon.objects.using(using)
     horizon.get_or_create(pk=1, defaults={"task_id": max(ids)})

@@ -35,6 +35,7 @@ class Stage(IntEnum):
     A state says what is true of the task; the stage says who has to look at its row next.
     """
 
+    BLOCKED = -1  # waits for the end of other tasks
     SCHEDULED = 0  # waits for its run_after
     DUE = 1  # runnable now
     HELD = 2  # due, but no live worker knows its name

@@ -18,7 +18,7 @@ from .attempts import (
 )
 from .control import SIGNALS, Answer, forget, rerun, revoke, revoke_requests, stopped
 from .door import whole
-from .upkeep import expire, hold_unknown, rescue, unhold
+from .upkeep import expire, follow_up, hold_unknown, rescue, unhold
 
 __all__ = [
     "SIGNALS",
@@ -26,6 +26,7 @@ __all__ = [
     "claim",
     "enqueue",
     "expire",
+    "follow_up",
     "forget",
     "held",
     "hold_unknown",

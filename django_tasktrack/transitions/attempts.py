@@ -8,28 +8,34 @@ from uuid import UUID
 from django.db import transaction
 
 from .. import states
-from ..changes import Change, Held, NewTask, Written
+from ..changes import Change, Held, NewLink, NewTask, Written
 from ..conf import config
-from ..exceptions import WorkerLost
-from ..models import TrackedTask
+from ..exceptions import InvalidTask, WorkerLost
+from ..models import Link, TrackedTask
 from ..outcomes import Claim, Error
+from ..payloads import decode
 from ..states import WAITING
 from ..vendors import Vendor
 from .door import notify_after_commit, tried_again, vendor_of, whole, write_following
 
 
-def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID, UUID]:
+def enqueue(
+    tasks: Sequence[NewTask], links: Sequence[NewLink] = (), *, using: str | None = None
+) -> dict[UUID, UUID]:
     """Insert tasks in the caller's transaction: rolled back, they never were.
 
     Args:
         tasks: what to insert; all or none, but for those whose unique key an unfinished task has.
+        links: what follows the end of which of them.
         using: database alias; by default the router's choice for TrackedTask.
 
     Returns:
         For the tasks that were not inserted, the id of the one that has their key.
     """
     vendor = vendor_of(using)
-    if any(task.unique_key for task in tasks):
+    if links:
+        holders = whole(vendor, lambda: _enqueue_linked(vendor, tasks, links))
+    elif any(task.unique_key for task in tasks):
         holders = whole(vendor, lambda: _enqueue_unique(vendor, tasks))
     else:
         holders = {}
@@ -52,6 +58,24 @@ def _enqueue_unique(vendor: Vendor, tasks: Sequence[NewTask]) -> dict[UUID, UUID
     if plain := [task for task in tasks if not task.unique_key]:
         vendor.insert(plain)
     return vendor.insert_unique([task for task in tasks if task.unique_key])
+
+
+def _enqueue_linked(
+    vendor: Vendor, tasks: Sequence[NewTask], links: Sequence[NewLink]
+) -> dict[UUID, UUID]:
+    holders = _enqueue_unique(vendor, tasks)
+    if holders:
+        raise InvalidTask(
+            "Tasks that wait for each other cannot be enqueued: one of them has the unique key of task"
+            f" {next(iter(holders.values()))}, which waits or runs.",
+            hint="Wait for its end, or leave unique_key out.",
+        )
+    rows = [
+        Link(**{**link._asdict(), "on_error": decode(link.on_error)})  # the field encodes it
+        for link in links
+    ]
+    Link.objects.using(vendor.using).bulk_create(rows, batch_size=1000)
+    return holders
 
 
 def claim(
@@ -86,9 +110,9 @@ def unclaim(vendor: Vendor, claims: Sequence[Claim | Held]) -> int:
 def settle(vendor: Vendor, changes: Sequence[Change]) -> Written:
     """Write what a worker's tasks did: beginnings, labels, ends. Rows that someone holds are busy.
 
-    The goals that ended tasks serve are settled in the same transaction.
+    The goals that ended tasks serve are settled in the same transaction, and what waited for them is released.
     """
-    if all(change.goal_id is None for change in changes):
+    if all(change.goal_id is None and not change.releases for change in changes):
         return vendor.write(changes) if changes else Written()
     with transaction.atomic(using=vendor.using):
         return write_following(vendor, changes)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from .. import goal_writes
+from .. import goal_writes, link_writes
 from ..changes import Change, Written
 from ..models import TrackedTask
 from ..payloads import printable
+from ..states import State
 from ..vendors import Vendor, errors, task_database, vendor_for
 
 _T = TypeVar("_T")
@@ -60,15 +61,37 @@ def tried_again(vendor: Vendor, act: Callable[[], _T]) -> _T:
 
 
 def write_following(vendor: Vendor, changes: Sequence[Change]) -> Written:
-    """Write changes with what they mean for goals; a change whose goal someone holds is busy."""
+    """Write changes with what they mean for goals, and for tasks that wait for them.
+
+    A change whose goal or successor someone holds is busy.
+    """
     if not changes:
         return Written()
-    goals, held_elsewhere = goal_writes.lock(vendor, (c.goal_id for c in changes), wait=False)
-    ready = [change for change in changes if change.goal_id not in held_elsewhere]
-    busy = frozenset(change.task_id for change in changes if change.goal_id in held_elsewhere)
+    goals, served = goal_writes.lock(vendor, (c.goal_id for c in changes), wait=False)
+    links, waited_for = link_writes.lock(vendor, _releasing(changes), wait=False)
+    busy = {c.task_id for c in changes if c.goal_id in served} | waited_for
+    ready = [change for change in changes if change.task_id not in busy]
     written = vendor.write(ready) if ready else Written()
-    goal_writes.follow(vendor, goals, written.of(ready))
+    _follow(vendor, goals, links, written.of(ready))
     return replace(written, busy=written.busy | busy)
+
+
+def _releasing(changes: Iterable[Change]) -> list[UUID]:
+    return [change.task_id for change in changes if change.releases]
+
+
+def _follow(
+    vendor: Vendor, goals: goal_writes.Held, links: link_writes.Open, changes: Sequence[Change]
+) -> None:
+    goal_writes.follow(vendor, goals, changes)
+    ended = {change.task_id: change.target for change in changes if change.releases}
+    follow_ends(vendor, links, ended)
+
+
+def follow_ends(vendor: Vendor, links: link_writes.Open, ended: Mapping[UUID, State]) -> None:
+    """Do what these ends mean for tasks that wait, whose links the transaction holds."""
+    if links and link_writes.follow(vendor, links, ended):
+        notify_after_commit(vendor, "due")
 
 
 def line(text: str) -> str:
@@ -87,5 +110,6 @@ def locked(vendor: Vendor, ids: Sequence[UUID]) -> tuple[goal_writes.Held, list[
 def write_locked(vendor: Vendor, goals: goal_writes.Held, changes: Sequence[Change]) -> None:
     """Write changes of rows that this transaction has locked and just read."""
     if changes:
+        links, _ = link_writes.lock(vendor, _releasing(changes), wait=True)
         written = vendor.write(changes, wait=True)
-        goal_writes.follow(vendor, goals, written.of(changes))
+        _follow(vendor, goals, links, written.of(changes))

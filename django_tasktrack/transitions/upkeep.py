@@ -12,15 +12,15 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from .. import liveness, states
+from .. import link_writes, liveness, states
 from ..changes import Change, RevokeRequest, Written
-from ..models import TrackedTask, Worker
+from ..models import Link, TrackedTask, Worker
 from ..querysets import TaskQuerySet
 from ..states import WAITING, Stage, State
 from ..vendors import Vendor, errors
 from .attempts import lost_attempt
 from .control import stopped
-from .door import write_following
+from .door import follow_ends, write_following
 
 #: So many rows that the database refuses to write are left in one round.
 _REFUSALS = 20
@@ -150,6 +150,23 @@ def expire(vendor: Vendor, limit: int = 500) -> Written:
         return write_following(vendor, changes)
 
     return _in_halves(vendor, ids, expire_some) if ids else Written()
+
+
+def follow_up(vendor: Vendor, limit: int = 500) -> int:
+    """Do what ends of tasks mean for those that wait for them, where that was not done with the end: by a
+    worker of a version that knew no links, or because somebody held what waits. Returns for how many ends."""
+    ended = TrackedTask.objects.using(vendor.using).filter(
+        stage=Stage.DONE, links__state=Link.State.OPEN
+    )
+    ids = list(ended.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
+    if not ids:
+        return 0
+    with transaction.atomic(using=vendor.using):
+        links, busy = link_writes.lock(vendor, ids, wait=False)
+        states_of = dict(ended.many(ids).values_list("pk", "state"))
+        free = {pk: State(state) for pk, state in states_of.items() if pk not in busy}
+        follow_ends(vendor, links, free)
+    return len(free)
 
 
 def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:

@@ -22,9 +22,9 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ..agenda import Agenda
-from ..changes import Change, Held, NewTask, ProgressWrite, Written
+from ..changes import Change, Held, NewTask, ProgressWrite, Release, Written
 from ..exceptions import TasktrackError
-from ..models import Progress, StateChange, TrackedTask
+from ..models import Link, Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..payloads import decode
 from ..states import ENQUEUE, WAITING, Stage, State
@@ -47,11 +47,23 @@ _WRITTEN = (
 _CLAIMED = (
     "id", "name", "args_text", "kwargs_text", "queue", "priority", "attempt", "losses", "crashes",
     "lease", "max_attempts", "created_at", "run_after", "expires_at", "owner", "goal_id",
-    "time_limit", "soft_time_limit", "rerun_if_lost",
+    "time_limit", "soft_time_limit", "rerun_if_lost", "root_id", "parent_id", "group_id", "headers_text",
+    "ignore_result", "followed",
 )  # fmt: skip
 
 #: How often an insert is tried whose key has a holder that is gone when looked for.
 UNIQUE_TRIES = 20
+
+_LINK = Link._meta.db_table
+_TO_ANOTHER = f"state = {Link.State.OPEN:d} AND successor_id IS NOT NULL"
+_WAITING_FOR = f"""
+WITH RECURSIVE waiting (id) AS (
+    SELECT successor_id FROM {_LINK} WHERE task_id = %s AND {_TO_ANOTHER}
+    UNION
+    SELECT l.successor_id FROM waiting w JOIN {_LINK} l ON l.task_id = w.id AND {_TO_ANOTHER}
+)
+SELECT id FROM waiting LIMIT %s
+"""
 
 _CLOCKS = {"mysql": "SELECT utc_timestamp(6)", "postgresql": "SELECT clock_timestamp()"}
 
@@ -114,6 +126,7 @@ class Vendor:
 
     def _new_row(self, task: NewTask, now: datetime) -> TrackedTask:
         run_after = task.run_after or now + timedelta(seconds=task.delay)
+        stage = Stage.SCHEDULED if run_after > now else Stage.DUE
         expires = task.expires_at
         if task.expires_in is not None:
             expires = now + timedelta(seconds=task.expires_in)
@@ -125,7 +138,7 @@ class Vendor:
             queue=task.queue,
             priority=task.priority,
             state=ENQUEUE.target,
-            stage=Stage.SCHEDULED if run_after > now else Stage.DUE,
+            stage=Stage.BLOCKED if task.blocked else stage,
             max_attempts=task.max_attempts,
             created_at=now,
             changed_at=now,
@@ -136,6 +149,12 @@ class Vendor:
             time_limit=task.time_limit,
             soft_time_limit=task.soft_time_limit,
             rerun_if_lost=task.rerun_if_lost,
+            root_id=task.root_id,
+            parent_id=task.parent_id,
+            group_id=task.group_id,
+            headers=decode(task.headers),
+            ignore_result=task.ignore_result,
+            followed=task.followed,
             unique_key=task.unique_key,
             active_key=task.unique_key,
         )
@@ -240,7 +259,11 @@ class Vendor:
             TrackedTask.objects.using(self.using)
             .claimed_by(worker_id)
             .many(ids)
-            .annotate(args_text=Cast("args", text), kwargs_text=Cast("kwargs", text))
+            .annotate(
+                args_text=Cast("args", text),
+                kwargs_text=Cast("kwargs", text),
+                headers_text=Cast("headers", text),
+            )
             .in_claim_order()
             .values(*_CLAIMED)
         )
@@ -249,6 +272,7 @@ class Vendor:
                 task_id=row.pop("id"),
                 args=row.pop("args_text"),
                 kwargs=row.pop("kwargs_text"),
+                headers=row.pop("headers_text"),
                 eta=_eta(row.pop("created_at"), row.pop("run_after")),
                 worker_id=worker_id,
                 **row,
@@ -345,6 +369,30 @@ class Vendor:
         scheduled = TrackedTask.objects.using(self.using).filter(stage=Stage.SCHEDULED)
         following = scheduled.aggregate(at=Min("run_after"))["at"]
         return None if following is None else (following - self.now()).total_seconds()
+
+    # Tasks that wait for others
+
+    def release(self, releases: Sequence[Release]) -> int:
+        """Let tasks run that have waited for others, and do so still; returns how many."""
+        asked, now = {release.task_id: release for release in releases}, self.now()
+        waiting = TrackedTask.objects.using(self.using).many(asked).filter(stage=Stage.BLOCKED)
+        rows = []
+        for task_id, earliest in waiting.values_list("pk", "run_after"):
+            release = asked[task_id]
+            run_after = max(earliest, now + timedelta(seconds=release.delay))
+            stage = Stage.SCHEDULED if run_after > now else Stage.DUE
+            rows.append([decode(release.args), run_after, stage, task_id, Stage.BLOCKED])
+        names = ("args", "run_after", "stage")
+        bulk.update(self.connection, TrackedTask, names, ("id", "stage"), rows)
+        return len(rows)
+
+    def waiting_for(self, task_id: UUID, limit: int) -> list[UUID]:
+        """Tasks that wait for this one, directly or not, as far as their links are open."""
+        pk = TrackedTask._meta.pk
+        with self.connection.cursor() as cursor:
+            asked = pk.get_db_prep_value(task_id, self.connection)
+            cursor.execute(_WAITING_FOR, [asked, limit])
+            return [UUID(str(row[0])) for row in cursor.fetchall()]
 
     def unknown(
         self, queues: Sequence[str], known: Collection[str], limit: int = 1000

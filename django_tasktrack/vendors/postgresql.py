@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ..agenda import Agenda
-from ..changes import Change, NewTask, ProgressWrite, Written
+from ..changes import Change, NewTask, ProgressWrite, Release, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..states import ENQUEUE, TRANSITIONS, Stage
@@ -25,11 +25,24 @@ _PROGRESS = Progress._meta.db_table
 CHANNEL = "tasktrack"
 
 
-def _insert(into: str = "", key: str = "", guard: str = "", winners: str = "asked") -> str:
+#: What only tasks have that belong together, with the types; then follows the unique key.
+_RELATED = {
+    "root_id": "uuid", "parent_id": "uuid", "group_id": "uuid", "headers": "jsonb",
+    "ignore_result": "bool", "followed": "bool", "blocked": "bool",
+}  # fmt: skip
+_UNRELATED = (None, None, None, None, False, False, False)
+
+
+def _insert(
+    related: bool, into: str = "", key: str = "", guard: str = "", winners: str = "asked"
+) -> str:
     """The statement for tasks and the first rows of their history, where ``{asked}`` stands for the tasks.
 
-    The arguments are for unique keys.
+    The arguments are for what few tasks have: relations to others, and unique keys.
     """
+    columns = "".join(f", {name}" for name in _RELATED if name != "blocked") if related else ""
+    into, key = columns + into, columns + key
+    waits = f"WHEN blocked THEN {Stage.BLOCKED:d} " if related else ""
     return f"""
 WITH asked AS (
     SELECT a.*, clock.now,
@@ -43,7 +56,7 @@ WITH asked AS (
         error_type, error_message, traceback, owner, goal_id,
         time_limit, soft_time_limit, rerun_if_lost{into})
     SELECT id, name, args, kwargs, queue, priority, '{ENQUEUE.target}',
-           CASE WHEN due_at > now THEN {Stage.SCHEDULED:d} ELSE {Stage.DUE:d} END, '', 1,
+           CASE {waits}WHEN due_at > now THEN {Stage.SCHEDULED:d} ELSE {Stage.DUE:d} END, '', 1,
            0, max_attempts, 0, 0, 0, now, now, due_at, ends_at, '', '', '', owner, goal_id,
            time_limit, soft_time_limit, rerun_if_lost{key}
     FROM asked
@@ -55,10 +68,11 @@ SELECT id, 1, '{ENQUEUE.target}', '', 0, 0, now, actor, '', '', '', '' FROM {win
 """
 
 
-_INSERT = _insert()
+_INSERT = {related: _insert(related) for related in (False, True)}
 
 # DO NOTHING keeps the caller's transaction usable where another task has the key.
 _INSERT_UNIQUE = _insert(
+    related=True,
     into=", unique_key, active_key",
     key=", unique_key, unique_key",
     guard="ON CONFLICT (active_key) WHERE active_key IS NOT NULL DO NOTHING RETURNING id",
@@ -89,7 +103,8 @@ FROM picked WHERE t.id = picked.id
 RETURNING t.id, t.name, t.args::text, t.kwargs::text, t.queue, t.priority, t.attempt, t.losses,
           t.crashes, t.lease, t.worker_id, t.max_attempts,
           CASE WHEN t.run_after > t.created_at THEN t.run_after END, t.expires_at,
-          t.owner, t.goal_id, t.time_limit, t.soft_time_limit, t.rerun_if_lost
+          t.owner, t.goal_id, t.time_limit, t.soft_time_limit, t.rerun_if_lost,
+          t.root_id, t.parent_id, t.group_id, t.headers::text, t.ignore_result, t.followed
 """
 
 # What a row must show for a change to be written. IS NOT DISTINCT FROM keeps it from being taken for an
@@ -185,6 +200,17 @@ WITH ripe AS MATERIALIZED (
 UPDATE {_TASK} SET stage = {Stage.DUE:d} WHERE id = ANY (ARRAY(SELECT id FROM ripe))
 """
 
+_RELEASE = f"""
+UPDATE {_TASK} t SET args = a.args, run_after = a.due_at,
+    stage = CASE WHEN a.due_at > a.now THEN {Stage.SCHEDULED:d} ELSE {Stage.DUE:d} END
+FROM (
+    SELECT asked.*, now, GREATEST(w.run_after, now + make_interval(secs => delay)) AS due_at
+    FROM ({{asked}}) AS asked JOIN {_TASK} w USING (id),
+         (SELECT clock_timestamp() AS now OFFSET 0) AS clock
+) AS a
+WHERE t.id = a.id AND t.stage IS NOT DISTINCT FROM {Stage.BLOCKED:d}
+"""
+
 _NEXT_SCHEDULED = f"""
 SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float8
 FROM {_TASK} WHERE stage = {Stage.SCHEDULED:d}
@@ -224,15 +250,18 @@ class PostgreSQLVendor(Vendor):
 
     def insert(self, tasks: Sequence[NewTask]) -> None:
         for start in range(0, len(tasks), 5000):
-            asked = Table(_new_columns(tasks[start : start + 5000]))
-            self._execute(_INSERT.format(asked=asked.sql), asked.params)
+            some = tasks[start : start + 5000]
+            related = any(task[_FIRST_RELATED:-1] != _UNRELATED for task in some)
+            asked = Table(_new_columns(some, related=related))
+            self._execute(_INSERT[related].format(asked=asked.sql), asked.params)
 
     def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
         holders: dict[UUID, UUID] = {}
         left = sorted(tasks, key=by_unique_key)
         for _ in range(UNIQUE_TRIES):
             keys = [task.unique_key for task in left]
-            asked = Table({**_new_columns(left), ("unique_key", "text"): keys})
+            columns = _new_columns(left, related=True)
+            asked = Table({**columns, ("unique_key", "text"): keys})
             rows = self._rows(_INSERT_UNIQUE.format(asked=asked.sql), asked.params)
             inserted = {row[0] for row in rows}
             refused = [task for task in left if task.task_id not in inserted]
@@ -280,6 +309,15 @@ class PostgreSQLVendor(Vendor):
         promoted = self._execute(_PROMOTE, [limit])
         following: float | None = self._rows(_NEXT_SCHEDULED)[0][0]
         return promoted, None if following is None else max(0.0, following)
+
+    def release(self, releases: Sequence[Release]) -> int:
+        columns = {
+            ("id", "uuid"): [release.task_id for release in releases],
+            ("args", "jsonb"): [release.args for release in releases],
+            ("delay", "float8"): _floats(release.delay for release in releases),
+        }
+        asked = Table(columns)
+        return self._execute(_RELEASE.format(asked=asked.sql), asked.params)
 
     def unknown(
         self, queues: Sequence[str], known: Collection[str], limit: int = 1000
@@ -356,11 +394,15 @@ _NEW = {
     "expires_at": "timestamptz", "owner": "text", "actor": "text", "goal_id": "bigint",
     "time_limit": "float8", "soft_time_limit": "float8", "rerun_if_lost": "bool",
 }  # fmt: skip
+_FIRST_RELATED = len(_NEW)
 
 
-def _new_columns(tasks: Sequence[NewTask]) -> dict[tuple[str, str], list[Any]]:
+def _new_columns(
+    tasks: Sequence[NewTask], *, related: bool
+) -> dict[tuple[str, str], list[Any]]:
     """New tasks as ``_INSERT`` reads them."""
-    columns = zip(_NEW.items(), zip(*tasks, strict=True), strict=False)
+    named = {**_NEW, **_RELATED} if related else _NEW
+    columns = zip(named.items(), zip(*tasks, strict=True), strict=False)
     return {
         column: _floats(values) if column[1] == "float8" else list(values)
         for column, values in columns

@@ -1,0 +1,172 @@
+"""What the end of a task means for those that wait for it. Called in the transaction of that end."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from uuid import UUID
+
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
+
+from . import states
+from .changes import Change, NewTask, Release
+from .ids import new_id
+from .models import Link, TrackedTask
+from .querysets import TaskQuerySet
+from .states import Stage, State
+from .vendors import Vendor
+
+#: The open links of some tasks, by task.
+Open = dict[UUID, list[Link]]
+
+#: So many tasks that wait, directly or not, are revoked in the transaction of the end that dooms them.
+#: Upkeep revokes the others.
+DOOMED_AT_ONCE = 10_000
+
+
+def lock(vendor: Vendor, ids: Iterable[UUID], *, wait: bool) -> tuple[Open, frozenset[UUID]]:
+    """Hold what waits for these tasks until the transaction ends.
+
+    So that of two ends that a task waits for, the later one sees the earlier.
+
+    Args:
+        ids: of tasks that end.
+        wait: wait for successors that someone holds, instead of leaving out what they wait for.
+
+    Returns:
+        The open links of the tasks, and which tasks have a successor that someone else holds.
+    """
+    ending = list(ids)
+    if not ending:
+        return {}, frozenset()
+    links: Open = defaultdict(list)
+    for link in Link.objects.using(vendor.using).filter(
+        task_id__in=ending, state=Link.State.OPEN
+    ):
+        links[link.task_id].append(link)
+    successors = _successors(links, links)
+    if not successors:
+        return links, frozenset()
+    waiting = TrackedTask.objects.using(vendor.using).many(successors)
+    held = set(vendor.locked(waiting.order_by("pk"), wait=wait).values_list("pk", flat=True))
+    missing = successors - held
+    elsewhere = set(waiting.many(missing).values_list("pk", flat=True)) if missing else set()
+    busy = {link.task_id for its in links.values() for link in its if link.successor_id in elsewhere}
+    return links, frozenset(busy)
+
+
+def follow(vendor: Vendor, links: Open, ended: Mapping[UUID, State]) -> int:
+    """Release or revoke what waited for tasks that have ended, and call what was to be called.
+
+    Args:
+        vendor: of their database.
+        links: what ``lock`` gave.
+        ended: the final states of tasks.
+
+    Returns:
+        How many tasks may run now.
+    """
+    waited_for = {task_id: state for task_id, state in ended.items() if task_id in links}
+    passed = [task_id for task_id, state in waited_for.items() if state is State.SUCCESS]
+    released = _pass_on(vendor, links, passed) if passed else 0
+    for task_id, state in waited_for.items():
+        if state is not State.SUCCESS:
+            released += _break(vendor, links[task_id], task_id, state)
+    return released
+
+
+def _successors(links: Open, ids: Iterable[UUID]) -> set[UUID]:
+    return {link.successor_id for one in ids for link in links[one] if link.successor_id}
+
+
+# Success
+
+
+def _pass_on(vendor: Vendor, links: Open, ids: Collection[UUID]) -> int:
+    rows = Link.objects.using(vendor.using)
+    rows.filter(task_id__in=ids, state=Link.State.OPEN).update(state=Link.State.PASSED)
+    successors = _successors(links, ids)
+    to_them = rows.filter(successor_id__in=successors)
+    still = to_them.exclude(state=Link.State.PASSED).values_list("successor_id", flat=True)
+    ready = successors - set(still)
+    return vendor.release(_releases(vendor, ready)) if ready else 0
+
+
+def _releases(vendor: Vendor, ready: Collection[UUID]) -> list[Release]:
+    """What these tasks run with: their own arguments behind the values that they have waited for."""
+    text = TextField()
+    own = TrackedTask.objects.using(vendor.using).many(ready).annotate(text=Cast("args", text))
+    links = (
+        Link.objects.using(vendor.using)
+        .filter(successor_id__in=ready)
+        .annotate(value=Cast(F("task__result"), text))
+        .order_by("place")
+        .values_list("successor_id", "place", "collects", "value", "delay")
+    )
+    values: dict[UUID, list[str]] = defaultdict(list)
+    lists: dict[UUID, list[str]] = defaultdict(list)
+    delays: dict[UUID, float] = defaultdict(float)
+    for successor, place, collects, value, delay in links:
+        delays[successor] = max(delays[successor], delay)
+        if place is not None:
+            (lists if collects else values)[successor].append("null" if value is None else value)
+    for successor, items in lists.items():
+        values[successor].insert(0, f"[{', '.join(items)}]")
+    return [
+        Release(task_id, _before(values[task_id], args), delays[task_id])
+        for task_id, args in own.values_list("pk", "text")
+    ]
+
+
+def _before(values: Sequence[str], args: str) -> str:
+    """The JSON text of a list, with values put before its items."""
+    items = args.strip()[1:-1].strip()
+    return f"[{', '.join([*values, items] if items else values)}]"
+
+
+# Failure
+
+
+def _break(vendor: Vendor, links: Sequence[Link], task_id: UUID, state: State) -> int:
+    """Nothing that waits for this task can run: revoke it, with all that waits for it in turn.
+
+    Returns:
+        How many tasks were enqueued because it has failed.
+    """
+    called = [link.on_error for link in links if link.on_error and state is State.FAILURE]
+    after = vendor.waiting_for(task_id, DOOMED_AT_ONCE)
+    doomed = _revoke(vendor, after, f"task {task_id} ended in {state}") if after else []
+    rows = Link.objects.using(vendor.using)
+    if doomed:  # what collects values tells of their lack
+        bodies = rows.filter(successor_id__in=doomed, collects=True).values("successor_id")
+        told = rows.filter(task_id__in=bodies, state=Link.State.OPEN, on_error__isnull=False)
+        called += told.values_list("on_error", flat=True)
+    left = set(_blocked(vendor, after).values_list("pk", flat=True)) if after else set()
+    broken = rows.filter(task_id__in=[task_id, *doomed], state=Link.State.OPEN)
+    broken.exclude(successor_id__in=left).update(state=Link.State.BROKEN)
+    if called:
+        vendor.insert([_called(task, task_id) for task in called])
+    return len(called)
+
+
+def _blocked(vendor: Vendor, ids: Iterable[UUID]) -> TaskQuerySet:
+    return TrackedTask.objects.using(vendor.using).filter(stage=Stage.BLOCKED).many(ids)
+
+
+def _revoke(vendor: Vendor, ids: Sequence[UUID], why: str) -> list[UUID]:
+    """Revoke tasks that wait; what somebody holds is left to upkeep. Returns which were revoked."""
+    free = vendor.locked(_blocked(vendor, ids).order_by("pk"), wait=False)
+    changes = [
+        Change(pk, states.REVOKE, lease, None, reason=why)
+        for pk, lease in free.values_list("pk", "lease")
+    ]
+    return list(vendor.write(changes).applied) if changes else []
+
+
+def _called(task: dict[str, object], failed: UUID) -> NewTask:
+    """A task that tells of a failure: as it was planned, with the id of the one that failed."""
+    texts = {name: json.dumps(task[name]) for name in ("args", "kwargs")}
+    planned = NewTask(**{**task, **texts, "task_id": new_id(), "parent_id": failed})  # type: ignore[arg-type]
+    return planned._replace(headers=json.dumps({"errback_of": str(failed)}))
