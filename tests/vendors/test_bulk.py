@@ -18,6 +18,9 @@ class Noted(models.Model):
         app_label = "app"
         managed = False
 
+    def __str__(self) -> str:
+        return self.text
+
 
 def test_what_only_the_database_has_a_default_for_is_left_to_it() -> None:
     sql = bulk._insert("sqlite", Noted)
