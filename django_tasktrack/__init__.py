@@ -10,19 +10,65 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import goals as goals
+    from .canvas import Signature as Signature
+    from .canvas import chain as chain
+    from .canvas import chord as chord
+    from .canvas import chunks as chunks
+    from .canvas import group as group
+    from .canvas import maybe_signature as maybe_signature
+    from .canvas import signature as signature
+    from .canvas import xmap as xmap
+    from .canvas import xstarmap as xstarmap
     from .declaration import Task as Task
     from .declaration import enqueue_many as enqueue_many
     from .declaration import shared_task as shared_task
     from .declaration import task as task
     from .result import AsyncResult as AsyncResult
+    from .result import allow_join_result as allow_join_result
+    from .result_sets import GroupResult as GroupResult
+    from .result_sets import ResultSet as ResultSet
+    from .result_sets import result_from_tuple as result_from_tuple
 
 __version__ = "0.1.0"
-__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "shared_task", "task"]
+__all__ = [
+    "AsyncResult",
+    "GroupResult",
+    "ResultSet",
+    "Signature",
+    "Task",
+    "allow_join_result",
+    "chain",
+    "chord",
+    "chunks",
+    "enqueue_many",
+    "goals",
+    "group",
+    "maybe_signature",
+    "result_from_tuple",
+    "shared_task",
+    "signature",
+    "task",
+    "xmap",
+    "xstarmap",
+]
 
 _HOMES = {
     "AsyncResult": "result",
+    "GroupResult": "result_sets",
+    "ResultSet": "result_sets",
+    "Signature": "canvas",
     "Task": "declaration",
+    "allow_join_result": "result",
+    "chain": "canvas",
+    "chord": "canvas",
+    "chunks": "canvas",
     "enqueue_many": "declaration",
+    "group": "canvas",
+    "maybe_signature": "canvas",
+    "result_from_tuple": "result_sets",
+    "signature": "canvas",
+    "xmap": "canvas",
+    "xstarmap": "canvas",
     "shared_task": "declaration",
     "task": "declaration",
 }

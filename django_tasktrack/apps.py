@@ -15,6 +15,7 @@ class TasktrackConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401  needs the models
+        from .canvas import builtin  # noqa: F401  the package's own tasks
         from .conf import at_declaration
 
         autodiscover_modules(at_declaration().TASKS_MODULE)

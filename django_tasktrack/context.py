@@ -40,6 +40,10 @@ class Request:
     eta: datetime | None = None
     expires: datetime | None = None
     owner: str = ""
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def called_directly(self) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Never, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Never, NoReturn, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from django.utils import timezone
@@ -21,6 +21,9 @@ from .registry import Definition
 from .result import AsyncResult
 from .retries import exhausted
 from .task_options import OPTION_NAMES, TaskOptions
+
+if TYPE_CHECKING:
+    from .canvas import Signature, group
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,6 +91,9 @@ class Task(Generic[P, R]):
         time_limit: float | timedelta | None = None,
         soft_time_limit: float | timedelta | None = None,
         unique_key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        link: Any = None,
+        link_error: Any = None,
         **unknown: Never,
     ) -> AsyncResult:
         """Enqueue a call with options.
@@ -105,6 +111,9 @@ class Task(Generic[P, R]):
             soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
             unique_key: while a task with this key waits or runs, nothing is enqueued: the result is that
                 task's. Instead of the task's own.
+            headers: JSON values that the running task finds in ``self.request.headers``.
+            link: signatures that run with its value once it has succeeded.
+            link_error: signatures that run if it fails.
 
         Raises:
             TypeError: the arguments do not fit the task's signature, or there is no such option.
@@ -113,21 +122,71 @@ class Task(Generic[P, R]):
             DuplicateTaskId: a task has this ``task_id``.
         """
         checked.option_names(unknown, (), CALL_OPTIONS, "apply_async()")
-        options = Options(
-            countdown=countdown,
-            eta=eta,
-            expires=expires,
-            queue=queue,
-            priority=priority,
-            task_id=task_id,
-            owner=owner,
-            time_limit=time_limit,
-            soft_time_limit=soft_time_limit,
-            unique_key=unique_key,
-        )
+        given: dict[str, Any] = {
+            "countdown": countdown,
+            "eta": eta,
+            "expires": expires,
+            "queue": queue,
+            "priority": priority,
+            "task_id": task_id,
+            "owner": owner,
+            "time_limit": time_limit,
+            "soft_time_limit": soft_time_limit,
+            "unique_key": unique_key,
+            "headers": headers,
+        }
+        if link is not None or link_error is not None:
+            given |= {"link": link, "link_error": link_error}
+            said = {name: value for name, value in given.items() if value is not None}
+            result: AsyncResult = self.signature(args, kwargs, **said).apply_async()
+            return result
+        options = Options(**given)
         new = prepare(self._definition, args, kwargs, options)
         holders = insert([new], own_ids=task_id is not None)
         return AsyncResult.enqueued(holders.get(new.task_id, new.task_id))
+
+    # Signatures
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """A signature: this task with these arguments, to be completed, combined or stored."""
+        return self.signature(args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """A signature that takes no value of a task before it."""
+        return self.signature(args, kwargs, immutable=True)
+
+    def signature(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        immutable: bool = False,
+        **options: Any,
+    ) -> Signature:
+        """A signature with options, as ``apply_async`` takes them."""
+        from .canvas import Signature  # it needs this module
+
+        return Signature(self, args, kwargs, options, immutable=immutable)
+
+    subtask = signature
+
+    def map(self, it: Iterable[Any]) -> Signature:
+        """One task that calls this one with each of these values."""
+        from .canvas import xmap
+
+        return xmap(self, it)
+
+    def starmap(self, it: Iterable[Sequence[Any]]) -> Signature:
+        """One task that calls this one with each of these lists of arguments."""
+        from .canvas import xstarmap
+
+        return xstarmap(self, it)
+
+    def chunks(self, it: Iterable[Sequence[Any]], n: int) -> group:
+        """Tasks of ``n`` calls each, all at the same time."""
+        from .canvas import chunks
+
+        return chunks(self, it, n)
 
     # What a running task does
 

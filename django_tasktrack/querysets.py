@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from . import lookups  # noqa: F401  it makes "among" known
 from .exceptions import TasktrackError
 from .states import FINAL, UNFINISHED, WAITING, Stage
 
@@ -67,7 +68,7 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
         return self.filter(owner=owner)
 
     def many(self, ids: Iterable[UUID]) -> Self:
-        return self.filter(pk__in=list(ids))
+        return self.filter(pk__among=list(ids))
 
 
 class HistoryQuerySet(KeptQuerySet["StateChange"]):

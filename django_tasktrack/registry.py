@@ -52,6 +52,14 @@ class Definition:
         object.__setattr__(self, "is_async", is_async)
         object.__setattr__(self, "_counts", _counts_of(self.signature))
 
+    def takes(self, count: int) -> bool:
+        """Whether the body takes so many positional arguments."""
+        try:
+            self.signature.bind(*[None] * count)
+        except TypeError:
+            return False
+        return True
+
     def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuse arguments that the body would not take.
 

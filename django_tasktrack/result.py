@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from . import transitions
+from .context import current
 from .exceptions import (
     InvalidTask,
     ResultExpired,
-    TaskFailure,
-    TaskRevokedError,
     TimeoutError,  # noqa: A004  Celery's name for it
     UnknownTask,
     WouldDeadlock,
 )
+from .failures import failure, revoked, why_revoked
 from .ids import is_ours, parse_id
 from .models import Progress, PurgeHorizon, StateChange, TrackedTask
 from .states import EXPIRED, FINAL, UNKNOWN, Stage, State
 from .transitions import Answer
 from .vendors import task_database
+
+if TYPE_CHECKING:
+    from .result_sets import GroupResult
 
 #: Pauses between two looks while waiting, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
@@ -68,12 +72,16 @@ class AsyncResult:
 
     Args:
         task_id: any id; one that is no UUID is simply UNKNOWN.
+        parent: the result of what it waited for, where that is known.
 
     Once the task is final it is read no more. ``str(result)`` is its id.
     """
 
-    def __init__(self, task_id: UUID | str) -> None:
+    def __init__(
+        self, task_id: UUID | str, parent: AsyncResult | GroupResult | None = None
+    ) -> None:
         self.id = str(task_id)
+        self._parent = parent
         self._uuid = parse_id(task_id)
         self._row: TrackedTask | None = None
         self._frozen = False
@@ -101,6 +109,12 @@ class AsyncResult:
     def all_enqueued(cls, ids: Iterable[UUID]) -> list[Self]:
         """As ``enqueued``, for many."""
         results = [cls(task_id) for task_id in ids]
+        cls.follow_commit(results)
+        return results
+
+    @staticmethod
+    def follow_commit(results: Sequence[AsyncResult]) -> None:
+        """These were enqueued in the current transaction: no worker sees them before its commit."""
         using = task_database()
         if connections[using].in_atomic_block:
 
@@ -111,7 +125,6 @@ class AsyncResult:
             for result in results:
                 result._committed = False
             transaction.on_commit(committed, using=using)
-        return results
 
     @classmethod
     def many(cls, ids: Iterable[UUID | str]) -> list[Self]:
@@ -120,10 +133,8 @@ class AsyncResult:
         One query reads them; if some have no row, one more tells whether they were purged. They do not read again until ``refresh()``.
         """
         results = [cls(task_id) for task_id in ids]
-        known = [result._uuid for result in results if result._uuid]
-        rows = {row.pk: row for row in _rows().many(known)}
+        cls.read_together(results)
         for result in results:
-            result._row = rows.get(result._uuid) if result._uuid else None
             result._frozen = True
         missing = [result for result in results if result._row is None]
         absent = missing_states(result.id for result in missing) if missing else {}
@@ -131,7 +142,20 @@ class AsyncResult:
             result._absent_state = absent[result.id]
         return results
 
+    @staticmethod
+    def read_together(results: Iterable[AsyncResult]) -> None:
+        """Read these results by one query."""
+        asked = {result._uuid: result for result in results if result._uuid}
+        rows = {row.pk: row for row in _rows().many(asked)} if asked else {}
+        for task_id, result in asked.items():
+            result._row = rows.get(task_id)
+
     # State
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what was read last can change no more."""
+        return self._row is not None and self._row.state in FINAL
 
     @property
     def task_id(self) -> str:
@@ -191,7 +215,7 @@ class AsyncResult:
         if row.state in (State.FAILURE, State.RETRY):
             return failure(row)
         if row.state == State.REVOKED:
-            return _revoked(row)
+            return revoked(row)
         return self._meta(row)
 
     @property
@@ -262,10 +286,47 @@ class AsyncResult:
         row = self._current()
         return row.worker.name if row and row.worker_id and row.worker else None
 
+    # Its relations
+
+    @property
+    def parent(self) -> AsyncResult | GroupResult | None:
+        """The result of what it waited for, or of the task that enqueued it."""
+        if self._parent is None:
+            row = self._current()
+            if row is not None and row.parent_id:
+                self._parent = AsyncResult(row.parent_id)
+        return self._parent
+
+    @property
+    def children(self) -> list[AsyncResult]:
+        """The results of tasks that it enqueued, or that waited for it; oldest first."""
+        if self._uuid is None:
+            return []
+        theirs = TrackedTask.objects.using(task_database()).filter(parent_id=self._uuid)
+        ids = theirs.order_by("pk").values_list("pk", flat=True)
+        return [AsyncResult(task_id, parent=self) for task_id in ids]
+
+    def as_tuple(self) -> tuple[tuple[str, Any], None]:
+        """Its id with its parents': JSON values that ``result_from_tuple`` understands."""
+        return (self.id, self._parent and self._parent.as_tuple()), None
+
+    def collect(
+        self, timeout: float | None = None, propagate: bool = True
+    ) -> Iterator[tuple[AsyncResult, Any]]:
+        """Wait for it and for all that came of it; each result with its value, parents first."""
+        yield self, self.get(timeout=timeout, propagate=propagate)
+        for child in self.children:
+            yield from child.collect(timeout=timeout, propagate=propagate)
+
     # Waiting
 
     def get(
-        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        callback: Callable[[str, Any], object] | None = None,
+        disable_sync_subtasks: bool = True,
     ) -> Any:
         """Wait for the end and return the result; None where its value was forgotten.
 
@@ -273,6 +334,8 @@ class AsyncResult:
             timeout: seconds to wait at most; None waits for ever.
             propagate: raise the task's exception; else return it.
             interval: seconds between two looks; by default short ones that grow.
+            callback: called with the id and the result, which are then not returned.
+            disable_sync_subtasks: refuse to wait inside of a task, whose worker may be needed for the other.
 
         Raises:
             TaskFailure: the task failed. It is also an instance of the class that was raised, where
@@ -280,11 +343,27 @@ class AsyncResult:
             TaskRevokedError: the task was revoked.
             TimeoutError: it did not end in time.
             UnknownTask, ResultExpired: there is no such task, or no longer.
-            WouldDeadlock: the transaction that enqueued it has not been committed.
+            WouldDeadlock: the transaction that enqueued it has not been committed, or a task asks.
         """
+        check_may_wait(disable_sync_subtasks)
         for pause in self._pauses(timeout, interval):
             time.sleep(pause)
-        return self._value(propagate)
+        value = self.value(propagate)
+        if callback is None:
+            return value
+        callback(self.id, value)
+        return None
+
+    def maybe_throw(
+        self, propagate: bool = True, callback: Callable[[str, Any], object] | None = None
+    ) -> Any:
+        """The result as it is now, without waiting; raises the task's exception where it failed."""
+        value = self.value(propagate) if self.ready() else self.result
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    maybe_reraise = maybe_throw
 
     def wait(self, *args: Any, **kwargs: Any) -> Any:
         """Celery's other name for ``get``."""
@@ -294,23 +373,22 @@ class AsyncResult:
         self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
     ) -> Any:
         """``get`` for asynchronous code."""
-        pauses = self._pauses(timeout, interval)
-        look = sync_to_async(lambda: next(pauses, None))
+        check_may_wait(True)
+        waits = self._pauses(timeout, interval)
+        look = sync_to_async(lambda: next(waits, None))
         while (pause := await look()) is not None:
             await asyncio.sleep(pause)
-        return await sync_to_async(self._value)(propagate)
+        return await sync_to_async(self.value)(propagate)
 
     def _pauses(self, timeout: float | None, interval: float | None) -> Iterator[float]:
         """How long to sleep before each next look, until the task has ended."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = interval or _FIRST_PAUSE
         self._frozen = False
-        while not self._has_ended():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+        waits = pauses(timeout, interval)
+        while not self.has_ended():
+            pause = next(waits, None)
+            if pause is None:
                 raise self._timed_out(timeout or 0.0)
-            yield pause if left is None else min(pause, left)
-            pause = interval or min(pause * 1.5, _LONGEST_PAUSE)
+            yield pause
 
     def _timed_out(self, timeout: float) -> TimeoutError:
         row = self._current()
@@ -319,7 +397,13 @@ class AsyncResult:
             hint=_what_it_does(row) if row else "",
         )
 
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether there is a result to be had.
+
+        Raises:
+            UnknownTask, ResultExpired: there never will be one.
+            WouldDeadlock: nobody can run it before this transaction is committed.
+        """
         row = self._current()
         if row is None:
             raise self._absent()
@@ -339,13 +423,14 @@ class AsyncResult:
             hint="Its transaction is open or was rolled back, or the id is of another system.",
         )
 
-    def _value(self, propagate: bool) -> Any:
+    def value(self, propagate: bool = True) -> Any:
+        """What ``get`` gives once the task has ended."""
         row = self._current()
         if row is None:
             raise self._absent()
         if row.state == State.SUCCESS:
             return row.result
-        error = failure(row) if row.state == State.FAILURE else _revoked(row)
+        error = failure(row) if row.state == State.FAILURE else why_revoked(row)
         if propagate:
             raise error
         return error
@@ -416,6 +501,46 @@ class AsyncResult:
         return self._row
 
 
+def pauses(timeout: float | None, interval: float | None) -> Iterator[float]:
+    """How long to sleep before each next look; ends when the time is over.
+
+    Args:
+        timeout: seconds in all; None for ever.
+        interval: seconds between two looks; by default short ones that grow.
+    """
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    pause = interval or _FIRST_PAUSE
+    while (left := deadline - time.monotonic()) > 0:
+        yield min(pause, left)
+        pause = interval or min(pause * 1.5, _LONGEST_PAUSE)
+
+
+_may_wait: ContextVar[bool] = ContextVar("tasktrack_may_wait", default=False)
+
+
+@contextlib.contextmanager
+def allow_join_result() -> Iterator[None]:
+    """Let the code of the block wait for other tasks although it runs in one."""
+    token = _may_wait.set(True)
+    try:
+        yield
+    finally:
+        _may_wait.reset(token)
+
+
+def check_may_wait(disable_sync_subtasks: bool) -> None:
+    """Refuse to wait inside of a task: workers that all wait for others run none.
+
+    Raises:
+        WouldDeadlock: a task asks, and is not allowed to.
+    """
+    if disable_sync_subtasks and current() is not None and not _may_wait.get():
+        raise WouldDeadlock(
+            "A task waits for another one here: with all workers waiting none would run it.",
+            hint="Use a chain or a chord; or disable_sync_subtasks=False.",
+        )
+
+
 def _rows() -> Any:
     return TrackedTask.objects.using(task_database()).select_related("worker", "progress")
 
@@ -447,50 +572,3 @@ def missing_states(ids: Iterable[UUID | str]) -> Mapping[str, str]:
         return EXPIRED if purged else UNKNOWN
 
     return {str(given): of(parse_id(given)) for given in ids}
-
-
-def failure(row: TrackedTask) -> TaskFailure:
-    """The exception that a task ended with, to be raised here.
-
-    An exception class that this process has imported becomes a base of it, so that ``except
-    ValueError`` catches it. Nothing is imported for it, and its ``__init__`` does not run.
-    """
-    bases: tuple[type, ...] = (TaskFailure, *_loaded_exception(row.error_type))
-    try:
-        kind = type(row.error_type.rpartition(".")[2] or "TaskFailure", bases, {})
-        error = _made(kind, row.error_message)
-    except Exception:  # noqa: BLE001  the layouts do not go together, or the class resists
-        error = TaskFailure.__new__(TaskFailure, row.error_message)
-    error.args = (row.error_message,)
-    error.hint, error.error_type, error.remote_traceback = "", row.error_type, row.traceback
-    if row.traceback:
-        error.add_note(f"\nIn the worker:\n{row.traceback}")
-    return error
-
-
-def _made(kind: type[TaskFailure], message: str) -> TaskFailure:
-    """An instance made by a built-in class that can, so that no code of the project's runs.
-
-    Raises:
-        TypeError: none of its bases can.
-    """
-    makers: list[Any] = [base for base in kind.__mro__ if base.__module__ == "builtins"]
-    for maker in makers[:-1]:  # the last is object
-        with contextlib.suppress(TypeError):  # its layout is not the instance's
-            error: TaskFailure = maker.__new__(kind, message)
-            return error
-    raise TypeError(f"{kind} cannot be made from a message")
-
-
-def _loaded_exception(path: str) -> tuple[type[Exception], ...]:
-    module_name, _, name = path.rpartition(".")
-    found: object = sys.modules.get(module_name or "builtins")
-    kind = vars(found).get(name) if found is not None else None
-    return (kind,) if isinstance(kind, type) and issubclass(kind, Exception) else ()
-
-
-def _revoked(row: TrackedTask) -> TaskRevokedError:
-    last = StateChange.objects.using(task_database()).filter(task_id=row.pk, seq=row.seq).first()
-    words = [last.reason, f"by {last.actor}" if last.actor else ""] if last else []
-    why = " ".join(word for word in words if word)
-    return TaskRevokedError(f"Task {row.pk} was revoked{': ' + why if why else ''}.")

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from . import registry
+from . import errbacks, registry
 from .context import Context, Request, running
 from .exceptions import Ignore, Retry, TaskRevoked
 from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
@@ -92,8 +92,10 @@ class _Attempt:
     ) -> None:
         self.claim = claim
         self.definition = registry.get(claim.name)
-        self._args, self._kwargs = decode(claim.args), decode(claim.kwargs)
-        request = partial(_request, claim, tuple(self._args), self._kwargs, worker)
+        headers = decode(claim.headers)
+        given = errbacks.arguments(self.definition, headers)
+        self._args, self._kwargs = [*given, *decode(claim.args)], decode(claim.kwargs)
+        request = partial(_request, claim, tuple(self._args), self._kwargs, headers, worker)
         self.context = Context(claim, request, send, is_revoked)
 
     def call(self) -> Any:
@@ -130,7 +132,13 @@ def _retry_reason(claim: Claim, max_retries: int | None = None) -> str:
     return f"retry {claim.retries + 1}{allowed}"
 
 
-def _request(claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any], worker: str) -> Request:
+def _request(
+    claim: Claim,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    headers: dict[str, Any] | None,
+    worker: str,
+) -> Request:
     return Request(
         id=str(claim.task_id),
         task=claim.name,
@@ -143,4 +151,8 @@ def _request(claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any], worker
         eta=claim.eta,
         expires=claim.expires_at,
         owner=claim.owner,
+        root_id=str(claim.root_id or claim.task_id),
+        parent_id=None if claim.parent_id is None else str(claim.parent_id),
+        group=None if claim.group_id is None else str(claim.group_id),
+        headers=headers or {},
     )

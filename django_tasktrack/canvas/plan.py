@@ -15,7 +15,7 @@ from ..exceptions import InvalidTask
 from ..ids import new_id, required_id
 from ..payloads import encode
 from ..result import AsyncResult
-from ..results import GroupResult
+from ..result_sets import GroupResult
 from .builtin import accumulate
 from .shapes import chain, chord, group
 from .signature import Signature, signatures

@@ -239,7 +239,7 @@ class Vendor:
             ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
             if not ids:
                 return []
-            taken = TrackedTask.objects.using(self.using).filter(pk__in=ids, stage=Stage.DUE)
+            taken = TrackedTask.objects.using(self.using).due().many(ids)
             taken.update(
                 stage=Stage.CLAIMED,
                 worker_id=worker_id,

@@ -19,7 +19,7 @@ def insert(connection: BaseDatabaseWrapper, rows: Sequence[Model]) -> None:
     """Insert instances of one model, as they are."""
     if rows:
         model = type(rows[0])
-        fields: Sequence[Field[Any, Any]] = model._meta.concrete_fields
+        fields = _inserted(model)
         values = ([getattr(row, field.attname) for field in fields] for row in rows)
         _execute(connection, _insert(connection.vendor, model), fields, values)
 
@@ -45,6 +45,13 @@ def update(
     _execute(connection, _update(connection.vendor, model, names, guards), fields, values)
 
 
+@cache
+def _inserted(model: type[Model]) -> Sequence[Field[Any, Any]]:
+    """The fields that an insert gives values for: the others, the database gives a default of its own."""
+    fields: Sequence[Field[Any, Any]] = model._meta.concrete_fields
+    return [field for field in fields if field.has_default() or not field.has_db_default()]
+
+
 def _execute(
     connection: BaseDatabaseWrapper,
     sql: str,
@@ -67,7 +74,7 @@ def _execute(
 
 @cache
 def _insert(vendor: str, model: type[Model]) -> str:
-    columns = [_quoted(vendor, field.column) for field in model._meta.concrete_fields]
+    columns = [_quoted(vendor, field.column) for field in _inserted(model)]
     table = _quoted(vendor, model._meta.db_table)
     places = ", ".join(["%s"] * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"

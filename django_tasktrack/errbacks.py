@@ -1,0 +1,45 @@
+"""What a task is called with that runs because another one failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from .context import Request
+from .failures import failure
+from .models import TrackedTask
+from .registry import Definition
+from .vendors import task_database
+
+#: The header that names the failed task.
+HEADER = "errback_of"
+
+
+def arguments(definition: Definition, headers: Any) -> Sequence[Any]:
+    """Of the failed task: its id, for a function of one argument; else request, exception and traceback.
+
+    Args:
+        definition: of the task that is called.
+        headers: of its row.
+    """
+    if not headers or HEADER not in headers:
+        return ()
+    failed = headers[HEADER]
+    if definition.takes(3):
+        row = TrackedTask.objects.using(task_database()).filter(pk=UUID(failed)).first()
+        if row is not None:
+            return (_request(row), failure(row), row.traceback)
+    return (failed,)
+
+
+def _request(row: TrackedTask) -> Request:
+    return Request(
+        id=str(row.pk),
+        task=row.name,
+        args=tuple(row.args),
+        kwargs=row.kwargs,
+        attempt=row.attempt,
+        retries=row.retries,
+        owner=row.owner,
+    )
