@@ -65,13 +65,13 @@ class Prepare(Protocol):
         kwargs: Mapping[str, Any] | None,
         /,
         *,
-        awaits_value: bool = False,
+        awaited: int = 0,
     ) -> NewTask:
         """The row.
 
         Args:
             args, kwargs: of the call.
-            awaits_value: whether one more argument will come before these.
+            awaited: how many more arguments will come before these.
         """
         ...
 
@@ -93,11 +93,11 @@ def preparing(definition: Definition, options: Options) -> Prepare:
         args: Sequence[Any] | None,
         kwargs: Mapping[str, Any] | None,
         *,
-        awaits_value: bool = False,
+        awaited: int = 0,
     ) -> NewTask:
         try:
             args, kwargs = checked.call(args, kwargs)
-            definition.check_call((None, *args) if awaits_value else args, kwargs)
+            definition.check_call([*[None] * awaited, *args] if awaited else args, kwargs)
         except TypeError as error:
             raise TypeError(f"{definition.name}: {error}") from None
         return shared._replace(
@@ -105,7 +105,7 @@ def preparing(definition: Definition, options: Options) -> Prepare:
             args=encode(args, "args"),
             kwargs=encode(dict(kwargs), "kwargs") if kwargs else "{}",
             unique_key=None
-            if awaits_value
+            if awaited
             else _unique_key(definition, args, kwargs, options.unique_key),
         )
 

@@ -16,17 +16,23 @@ from .vendors import task_database
 HEADER = "errback_of"
 
 
-def arguments(definition: Definition, headers: Any) -> Sequence[Any]:
+def count(definition: Definition, own: Sequence[Any]) -> int:
+    """How many arguments it is called with, before its own."""
+    return 3 if definition.takes(3 + len(own)) else 1
+
+
+def arguments(definition: Definition, headers: Any, own: Sequence[Any]) -> Sequence[Any]:
     """Of the failed task: its id, for a function of one argument; else request, exception and traceback.
 
     Args:
         definition: of the task that is called.
         headers: of its row.
+        own: arguments that it has already.
     """
     if not headers or HEADER not in headers:
         return ()
     failed = headers[HEADER]
-    if definition.takes(3):
+    if count(definition, own) == 3:
         row = TrackedTask.objects.using(task_database()).filter(pk=UUID(failed)).first()
         if row is not None:
             return (_request(row), failure(row), row.traceback)

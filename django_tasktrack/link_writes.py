@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F, TextField
@@ -42,9 +43,7 @@ def lock(vendor: Vendor, ids: Iterable[UUID], *, wait: bool) -> tuple[Open, froz
     if not ending:
         return {}, frozenset()
     links: Open = defaultdict(list)
-    for link in Link.objects.using(vendor.using).filter(
-        task_id__in=ending, state=Link.State.OPEN
-    ):
+    for link in Link.objects.using(vendor.using).filter(task_id__in=ending, state=Link.State.OPEN):
         links[link.task_id].append(link)
     successors = _successors(links, links)
     if not successors:
@@ -53,7 +52,9 @@ def lock(vendor: Vendor, ids: Iterable[UUID], *, wait: bool) -> tuple[Open, froz
     held = set(vendor.locked(waiting.order_by("pk"), wait=wait).values_list("pk", flat=True))
     missing = successors - held
     elsewhere = set(waiting.many(missing).values_list("pk", flat=True)) if missing else set()
-    busy = {link.task_id for its in links.values() for link in its if link.successor_id in elsewhere}
+    busy = {
+        link.task_id for its in links.values() for link in its if link.successor_id in elsewhere
+    }
     return links, frozenset(busy)
 
 
@@ -165,8 +166,7 @@ def _revoke(vendor: Vendor, ids: Sequence[UUID], why: str) -> list[UUID]:
     return list(vendor.write(changes).applied) if changes else []
 
 
-def _called(task: dict[str, object], failed: UUID) -> NewTask:
+def _called(task: Mapping[str, Any], failed: UUID) -> NewTask:
     """A task that tells of a failure: as it was planned, with the id of the one that failed."""
-    texts = {name: json.dumps(task[name]) for name in ("args", "kwargs")}
-    planned = NewTask(**{**task, **texts, "task_id": new_id(), "parent_id": failed})  # type: ignore[arg-type]
-    return planned._replace(headers=json.dumps({"errback_of": str(failed)}))
+    headers = json.dumps({"errback_of": str(failed)})
+    return NewTask(**task, task_id=new_id(), parent_id=failed, headers=headers)

@@ -369,7 +369,9 @@ class Link(models.Model):
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["successor", "state"], name="tasktrack_link_successor"),
-            PartialIndex(fields=["state", "task"], condition=Q(state=0), name="tasktrack_link_open"),
+            PartialIndex(
+                fields=["state", "task"], condition=Q(state=0), name="tasktrack_link_open"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -93,8 +93,8 @@ class _Attempt:
         self.claim = claim
         self.definition = registry.get(claim.name)
         headers = decode(claim.headers)
-        given = errbacks.arguments(self.definition, headers)
-        self._args, self._kwargs = [*given, *decode(claim.args)], decode(claim.kwargs)
+        own, self._kwargs = decode(claim.args), decode(claim.kwargs)
+        self._args = [*errbacks.arguments(self.definition, headers, own), *own]
         request = partial(_request, claim, tuple(self._args), self._kwargs, headers, worker)
         self.context = Context(claim, request, send, is_revoked)
 

@@ -23,10 +23,10 @@ from django_tasktrack.exceptions import (
     UnknownTask,
     WouldDeadlock,
 )
+from django_tasktrack.failures import failure
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import PurgeHorizon, TrackedTask
 from django_tasktrack.outcomes import failed, succeeded
-from django_tasktrack.result import failure
 from django_tasktrack.states import FINAL, State
 from django_tasktrack.transitions import Answer
 

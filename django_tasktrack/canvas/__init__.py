@@ -5,7 +5,7 @@ has waited for, so that no crash loses a step or doubles it.
 """
 
 from .shapes import chain, chord, chunks, group, xmap, xstarmap
-from .signature import Signature, maybe_signature, signature
+from .signatures import Signature, maybe_signature, signature
 
 __all__ = [
     "Signature",

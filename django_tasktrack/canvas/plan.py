@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from .. import registry
+from .. import checked, errbacks, registry
 from ..changes import NewLink, NewTask
 from ..enqueue import Options, Prepare, insert, preparing
 from ..exceptions import InvalidTask
@@ -18,10 +18,12 @@ from ..result import AsyncResult
 from ..result_sets import GroupResult
 from .builtin import accumulate
 from .shapes import chain, chord, group
-from .signature import Signature, signatures
+from .signatures import Signature, listed
 
 #: Options of a whole that are meant for what begins it.
 _OF_THE_FIRST = ("countdown", "eta")
+#: And what ends it.
+_OF_THE_LAST = ("task_id",)
 #: What an errback keeps of the task that it will be.
 _OF_ERRBACKS = (
     "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay", "expires_in", "owner",
@@ -36,7 +38,7 @@ def enqueue(whole: Signature) -> AsyncResult | GroupResult:
         What ``apply_async`` raises for one of its tasks; then none is enqueued.
     """
     plan = Plan()
-    laid = plan.lay(whole, None, {})
+    laid = plan.lay(whole)
     insert(plan.tasks(), plan.links, own_ids=plan.own_ids)
     AsyncResult.follow_commit(plan.results)
     return laid.result
@@ -57,6 +59,28 @@ class Laid:
     result: AsyncResult | GroupResult
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What the parts of a whole have from it.
+
+    Args:
+        options: where they say nothing themselves.
+        on_error: called if one of their tasks fails.
+        group_id: of the group that they are a member of.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    on_error: Sequence[Signature] = ()
+    group_id: UUID | None = None
+
+    def by(self, one: Signature) -> tuple[Inherited, Sequence[Signature]]:
+        """What a part hands on in its turn, and what is called with its value."""
+        options = {**self.options, **one.options}
+        callbacks = listed(options.pop("link", None))
+        on_error = [*self.on_error, *listed(options.pop("link_error", None))]
+        return Inherited(options, on_error, self.group_id), callbacks
+
+
 @dataclass(slots=True)
 class Plan:
     """Tasks and links, laid in the order in which they can run: so ids are in that order too."""
@@ -73,92 +97,73 @@ class Plan:
         return [task._replace(followed=task.task_id in self._numbers) for task in self._tasks]
 
     def lay(
-        self,
-        one: Signature,
-        before: Laid | None,
-        given: Mapping[str, Any],
-        errbacks: Sequence[Signature] = (),
-        group_id: UUID | None = None,
+        self, one: Signature, before: Laid | None = None, inherited: Inherited | None = None
     ) -> Laid:
         """Lay a signature behind what it has to wait for.
 
         Args:
             one: the signature.
             before: what it waits for.
-            given: options, where it says nothing itself.
-            errbacks: called if one of its tasks fails.
-            group_id: of the group that it is a member of.
+            inherited: from the whole that it is a part of.
         """
-        options = {**given, **one.options}
-        callbacks = signatures(options.pop("link", None))
-        errbacks = [*errbacks, *signatures(options.pop("link_error", None))]
+        own, callbacks = (inherited or Inherited()).by(one)
         if isinstance(one, chain):
-            laid = self._lay_steps(one.clone(), one.tasks, before, options, errbacks, group_id)
+            laid = self._lay_steps(one.tasks, one.args, before, own)
         elif isinstance(one, chord):
-            steps = [group(one.tasks), one.body]
-            laid = self._lay_steps(one, steps, before, options, errbacks, group_id)
+            laid = self._lay_steps([group(one.tasks), one.body], one.args, before, own)
         elif isinstance(one, group):
-            laid = self._lay_members(one, before, options, errbacks)
+            laid = self._lay_members(one, before, own)
         else:
-            laid = self._lay_task(one, before, options, errbacks, group_id)
+            laid = self._lay_task(one, before, own)
         for callback in callbacks:
-            self.lay(callback, laid, {})
+            self.lay(callback, laid)
         return laid
 
     def _lay_steps(
-        self,
-        whole: Signature,
-        steps: Sequence[Signature],
-        before: Laid | None,
-        options: dict[str, Any],
-        errbacks: Sequence[Signature],
-        group_id: UUID | None,
+        self, steps: Sequence[Signature], args: list[Any], before: Laid | None, own: Inherited
     ) -> Laid:
+        """One after the other: the whole's time is the first one's, its id and group are the last one's."""
         if not steps:
             raise InvalidTask("A chain of nothing cannot run.", hint="Give it tasks.")
-        first, last = {name: options.pop(name, None) for name in _OF_THE_FIRST}, len(steps) - 1
-        task_id = options.pop("task_id", None)
+        of_first = {name: own.options[name] for name in _OF_THE_FIRST if name in own.options}
+        of_last = {name: own.options[name] for name in _OF_THE_LAST if name in own.options}
+        of_all = {
+            name: value
+            for name, value in own.options.items()
+            if name not in of_first and name not in of_last
+        }
+        laid, last = before, len(steps) - 1
         for number, step in enumerate(steps):
-            own = {**options, **(first if number == 0 else {})}
-            if number == 0 and whole.args:
-                step = step.clone(whole.args)
-            if number == last:
-                own["task_id"] = task_id
-            before = self.lay(step, before, _said(own), errbacks, group_id if number == last else None)
-        assert before  # noqa: S101  there is a step
-        return before
+            options = {**of_all, **(of_first if number == 0 else {})}
+            options |= of_last if number == last else {}
+            group_id = own.group_id if number == last else None
+            whole = step.clone(args) if number == 0 and args else step
+            laid = self.lay(whole, laid, Inherited(options, own.on_error, group_id))
+        assert laid  # noqa: S101  there is a step
+        return laid
 
-    def _lay_members(
-        self,
-        whole: group,
-        before: Laid | None,
-        options: dict[str, Any],
-        errbacks: Sequence[Signature],
-    ) -> Laid:
+    def _lay_members(self, whole: group, before: Laid | None, own: Inherited) -> Laid:
+        options = dict(own.options)
         given_id = options.pop("task_id", None)
         group_id = new_id() if given_id is None else required_id(given_id)
-        members = [member.clone(whole.args) for member in whole.tasks] if whole.args else whole.tasks
+        members = [one.clone(whole.args) for one in whole.tasks] if whole.args else whole.tasks
         if before and len(before.tails) > 1 and len(members) > 1:
-            before = self._lay_task(accumulate.s(), before, {}, errbacks, None)
-        laid = [self.lay(member, before, options, errbacks, group_id) for member in members]
+            before = self._lay_task(accumulate.s(), before, Inherited(on_error=own.on_error))
+        of_members = Inherited(options, own.on_error, group_id)
+        laid = [self.lay(member, before, of_members) for member in members]
         results = [result for one in laid for result in _results_of(one.result)]
-        whole_result = GroupResult(group_id, results, parent=before.result if before else None)
-        return Laid([tail for one in laid for tail in one.tails], collects=True, result=whole_result)
+        parent = before.result if before else None
+        tails = [tail for one in laid for tail in one.tails]
+        return Laid(tails, collects=True, result=GroupResult(group_id, results, parent=parent))
 
-    def _lay_task(
-        self,
-        one: Signature,
-        before: Laid | None,
-        options: dict[str, Any],
-        errbacks: Sequence[Signature],
-        group_id: UUID | None,
-    ) -> Laid:
+    def _lay_task(self, one: Signature, before: Laid | None, own: Inherited) -> Laid:
+        options = dict(own.options)
         waits, passes = bool(before and before.tails), bool(before) and not one.immutable
         delay = options.pop("countdown", None) if waits else None
         self.own_ids = self.own_ids or options.get("task_id") is not None
         args = one.args if waits or not passes else [[], *one.args]  # an empty group's values
-        task = self._prepared(one.task, options)(args, one.kwargs, awaits_value=waits and passes)
-        task = self._related(task, before, group_id)._replace(blocked=waits)
+        task = self._prepared(one.task, options)(args, one.kwargs, awaited=int(waits and passes))
+        task = self._related(task, before, own.group_id)._replace(blocked=waits)
         result = AsyncResult(task.task_id, parent=before.result if before else None)
         self._tasks.append(task)
         self.results.append(result)
@@ -168,9 +173,9 @@ class Plan:
                 successor_id=task.task_id,
                 place=place if passes else None,
                 collects=bool(before and before.collects),
-                delay=float(_seconds(delay)),
+                delay=0.0 if delay is None else checked.seconds(delay, "countdown"),
             )
-        for errback in errbacks:
+        for errback in own.on_error:
             self._link(task.task_id, on_error=self._as_text(errback))
         return Laid([task.task_id], collects=False, result=result)
 
@@ -185,7 +190,8 @@ class Plan:
         return self._preparing[key]
 
     def _related(self, task: NewTask, before: Laid | None, group_id: UUID | None) -> NewTask:
-        root = task.root_id or (self._tasks[0].root_id or self._tasks[0].task_id if self._tasks else None)
+        first = self._tasks[0] if self._tasks else None
+        root = task.root_id or (first and (first.root_id or first.task_id))
         parent = before.tails[0] if before and before.tails else task.parent_id
         return task._replace(root_id=root, parent_id=parent, group_id=group_id)
 
@@ -200,18 +206,12 @@ class Plan:
                 f"link_error={errback!r} is no single task.",
                 hint="Give a task that enqueues the others.",
             )
-        planned = self._prepared(errback.task, errback.options)(errback.args, errback.kwargs)
+        awaited = errbacks.count(registry.get(errback.task), errback.args)
+        prepare = self._prepared(errback.task, errback.options)
+        planned = prepare(errback.args, errback.kwargs, awaited=awaited)
         values = planned._asdict()
         return encode({name: values[name] for name in _OF_ERRBACKS}, "link_error")
 
 
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _results_of(result: AsyncResult | GroupResult) -> Sequence[AsyncResult]:
     return result.results if isinstance(result, GroupResult) else [result]
-
-
-def _seconds(delay: Any) -> float:
-    return 0.0 if delay is None else getattr(delay, "total_seconds", lambda: delay)()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..declaration import Task
 from ..exceptions import InvalidTask
-from .signature import Signature, signature, signatures
+from .signatures import Signature, listed, signature
 
 Some = Signature | Task[..., Any] | Mapping[str, Any]
 
@@ -38,14 +38,14 @@ class _Shape(Signature):
 def _revived(part: Any) -> Any:
     if isinstance(part, Mapping):
         return signature(part)
-    return signatures(part) if part and isinstance(part[0], Mapping) else part
+    return listed(part) if part and isinstance(part[0], Mapping) else part
 
 
 def _several(given: Sequence[Any]) -> list[Signature]:
     """Signatures, given one by one or as one iterable."""
     if len(given) == 1 and not isinstance(given[0], (Mapping, Task)):
-        return signatures(given[0])
-    return signatures(given)
+        return listed(given[0])
+    return listed(given)
 
 
 class chain(_Shape):  # noqa: N801  Celery's name
@@ -168,5 +168,6 @@ def after(first: Signature, then: Signature) -> chain:
 
 def _steps(one: Signature) -> list[Signature]:
     """A chain that says nothing of its own dissolves in another."""
-    is_plain = isinstance(one, chain) and not one.options and not one.args
-    return one.tasks if is_plain else [one]
+    if isinstance(one, chain) and not one.options and not one.args:
+        return one.tasks
+    return [one]

@@ -311,7 +311,7 @@ class PostgreSQLVendor(Vendor):
         return promoted, None if following is None else max(0.0, following)
 
     def release(self, releases: Sequence[Release]) -> int:
-        columns = {
+        columns: dict[tuple[str, str], list[Any]] = {
             ("id", "uuid"): [release.task_id for release in releases],
             ("args", "jsonb"): [release.args for release in releases],
             ("delay", "float8"): _floats(release.delay for release in releases),
@@ -397,9 +397,7 @@ _NEW = {
 _FIRST_RELATED = len(_NEW)
 
 
-def _new_columns(
-    tasks: Sequence[NewTask], *, related: bool
-) -> dict[tuple[str, str], list[Any]]:
+def _new_columns(tasks: Sequence[NewTask], *, related: bool) -> dict[tuple[str, str], list[Any]]:
     """New tasks as ``_INSERT`` reads them."""
     named = {**_NEW, **_RELATED} if related else _NEW
     columns = zip(named.items(), zip(*tasks, strict=True), strict=False)

@@ -17,7 +17,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
-from django_tasktrack import goals, shared_task, task
+from django_tasktrack import AsyncResult, allow_join_result, goals, shared_task, task
 from django_tasktrack.declaration import Task
 from django_tasktrack.exceptions import LeaseLost, SoftTimeLimitExceeded
 from django_tasktrack.models import TrackedTask
@@ -60,6 +60,33 @@ def talks(what: str) -> None:
 @task(max_retries=0)
 def fails(message: str = "no") -> None:
     raise ValueError(message)
+
+
+@task
+def waits_for(task_id: str, how: str = "") -> Any:
+    """Waits for another task, as none should."""
+    result = AsyncResult(task_id)
+    if how == "block":
+        with allow_join_result():
+            return result.get(timeout=1)
+    return result.get(timeout=1, disable_sync_subtasks=how != "argument")
+
+
+@task
+def enqueues(count: int) -> None:
+    for number in range(count):
+        add.delay(number, number)
+
+
+@task
+def pair(first: Any, second: Any) -> list[Any]:
+    return [first, second]
+
+
+@task
+def on_error(request: Any, exc: BaseException, traceback: str) -> dict[str, Any]:
+    """As Celery's documentation writes such a function."""
+    return {"id": request.id, "exc": str(exc), "traceback": traceback}
 
 
 @task(bind=True, max_retries=2, autoretry_for=(ConnectionError,), default_retry_delay=0.05)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .. import checked
 from ..declaration import CALL_OPTIONS, Task
 from ..exceptions import InvalidTask, nearest
+
+if TYPE_CHECKING:
+    from .shapes import chain
 
 #: Options of a signature that are no options of one call.
 _OF_SIGNATURES = ("link", "link_error")
@@ -32,7 +35,8 @@ class Signature(dict[str, Any]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Signature._kinds[cls.kind] = cls
+        if "kind" in vars(cls):
+            Signature._kinds[cls.kind] = cls
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class Signature(dict[str, Any]):
         """Make signatures again of what JSON has made dicts of."""
         for name in _OF_SIGNATURES:
             if name in self["options"]:
-                self["options"] = {**self["options"], name: signatures(self["options"][name])}
+                self["options"] = {**self["options"], name: listed(self["options"][name])}
 
     # What it says
 
@@ -166,12 +170,12 @@ class Signature(dict[str, Any]):
         self, what: str, follower: Signature | Task[..., Any] | Mapping[str, Any]
     ) -> Signature:
         made = signature(follower)
-        known = signatures(self.options.get(what))
+        known = listed(self.options.get(what))
         if made not in known:
-            self.set(**{what: [*known, made]})
+            self["options"] = {**self.options, what: [*known, made]}
         return made
 
-    def __or__(self, other: object) -> Signature:  # type: ignore[override]
+    def __or__(self, other: object) -> chain:  # type: ignore[override]
         """One after the other."""
         from .shapes import after
 
@@ -179,7 +183,11 @@ class Signature(dict[str, Any]):
             return NotImplemented
         return after(self, signature(other))
 
-    def __ior__(self, other: object) -> Signature:  # type: ignore[override,misc]
+    def __ror__(self, other: object) -> chain:  # type: ignore[override]
+        """A task, and then this."""
+        return signature(other) | self if isinstance(other, Task) else NotImplemented
+
+    def __ior__(self, other: object) -> chain:  # type: ignore[override]
         return self | other
 
     def __invert__(self) -> Any:
@@ -249,7 +257,7 @@ def maybe_signature(value: Any) -> Signature | None:
     return None if value is None else signature(value)
 
 
-def signatures(given: Any) -> list[Signature]:
+def listed(given: Any) -> list[Signature]:
     """One, several or none, as a list."""
     if given is None:
         return []
@@ -267,5 +275,3 @@ def _check_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in _ALLOWED:
             raise TypeError(f"A signature has no option {name!r}. Hint: {nearest(name, _ALLOWED)}")
-
-

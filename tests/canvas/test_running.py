@@ -1,0 +1,297 @@
+"""What a worker makes of chains, groups and chords: each step is released by the end it waits for."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from django_tasktrack import AsyncResult, GroupResult, chain, chord, group, signature, transitions
+from django_tasktrack.exceptions import InvalidTask, TaskRevokedError
+from django_tasktrack.models import Link, TrackedTask
+from django_tasktrack.purge import purge
+from django_tasktrack.states import Stage
+from tests.app import tasks
+from tests.app.tasks import add, echo
+from tests.factories import make_worker
+from tests.inline import claim_all, finish, row, run, story, the_vendor, work
+
+pytestmark = pytest.mark.django_db
+
+
+def stages() -> list[int]:
+    return list(TrackedTask.objects.order_by("pk").values_list("stage", flat=True))
+
+
+def states() -> list[str]:
+    return list(TrackedTask.objects.order_by("pk").values_list("state", flat=True))
+
+
+# Chains
+
+
+def test_a_chain_hands_each_value_on() -> None:
+    result = (add.s(2, 2) | add.s(4) | add.s(8)).delay()
+    assert stages() == [Stage.DUE, Stage.BLOCKED, Stage.BLOCKED]
+    work(rounds=3)
+    assert result.get(timeout=0) == 16
+    assert result.parent.get(timeout=0) == 8
+    assert result.parent.parent.get(timeout=0) == 4
+    assert result.parent.parent.parent is None
+    assert story(result.id) == ["PENDING", "STARTED", "SUCCESS"]
+
+
+def test_one_step_a_round() -> None:
+    (add.s(2, 2) | add.s(4) | add.s(8)).delay()
+    work()
+    assert stages() == [Stage.DONE, Stage.DUE, Stage.BLOCKED]
+
+
+def test_arguments_of_the_whole_go_to_the_first() -> None:
+    result = chain(add.s(4), add.s(8))(4)
+    work(rounds=2)
+    assert result.get(timeout=0) == 16
+
+
+def test_an_immutable_step_takes_no_value() -> None:
+    result = (add.s(2, 2) | add.si(1, 1)).delay()
+    work(rounds=2)
+    assert result.get(timeout=0) == 2
+
+
+def test_steps_know_their_relations() -> None:
+    result = chain(add.s(1, 1), add.s(1), add.s(1)).delay()
+    first, second, third = TrackedTask.objects.order_by("pk")
+    assert (first.root_id, first.parent_id) == (None, None)
+    assert (second.root_id, second.parent_id) == (first.pk, first.pk)
+    assert (third.root_id, third.parent_id) == (first.pk, second.pk)
+    assert [child.id for child in AsyncResult(first.pk).children] == [str(second.pk)]
+    assert AsyncResult(result.id).parent == AsyncResult(second.pk), "also where nobody kept it"
+
+
+def test_a_step_that_fails_ends_what_waits_for_it() -> None:
+    result = (add.s(1, 1) | tasks.fails.si("broken on purpose") | add.s(1) | add.s(1)).delay()
+    work(rounds=3)
+    assert states() == ["SUCCESS", "FAILURE", "REVOKED", "REVOKED"]
+    assert "STARTED" not in story(result.id)
+    with pytest.raises(ValueError, match="broken on purpose"):
+        result.get(timeout=0)
+
+
+def test_a_step_that_is_revoked_ends_what_waits_for_it() -> None:
+    result = (add.s(1, 1) | add.s(1) | add.s(1)).delay()
+    result.parent.parent.revoke(reason="enough")
+    assert states() == ["REVOKED"] * 3
+    with pytest.raises(TaskRevokedError, match="enough"):
+        result.get(timeout=0)
+
+
+def test_a_step_that_expires_ends_what_waits_for_it() -> None:
+    (add.signature((1, 1), expires=-1) | add.s(1)).delay()
+    transitions.expire(the_vendor())
+    assert states() == ["REVOKED"] * 2
+
+
+def test_a_delay_of_a_step_begins_with_its_release() -> None:
+    result = (add.s(1, 1) | add.s(1).set(countdown=60)).delay()
+    before = row(result.id).run_after
+    work()
+    after = row(result.id)
+    assert after.stage == Stage.SCHEDULED
+    assert (after.run_after - before).total_seconds() >= 60
+
+
+def test_options_of_the_whole_are_those_of_steps_that_say_nothing() -> None:
+    chain(add.s(1, 1), add.s(1).set(queue="fast")).apply_async(queue="slow", countdown=60)
+    first, second = TrackedTask.objects.order_by("pk")
+    assert (first.queue, second.queue) == ("slow", "fast")
+    assert (first.stage, second.stage) == (Stage.SCHEDULED, Stage.BLOCKED)
+
+
+def test_a_chain_of_nothing_is_refused() -> None:
+    with pytest.raises(InvalidTask, match="chain of nothing"):
+        chain().delay()
+
+
+def test_a_wrong_step_enqueues_none() -> None:
+    with pytest.raises(TypeError, match=r"tests\.app\.tasks\.add: too many positional"):
+        (add.s(1, 1) | add.s(1, 2, 3)).delay()
+    assert not TrackedTask.objects.exists()
+
+
+# Groups and chords
+
+
+def test_a_group_runs_at_once() -> None:
+    result = group(add.s(i, i) for i in range(4)).delay()
+    assert isinstance(result, GroupResult)
+    assert stages() == [Stage.DUE] * 4
+    work()
+    assert result.successful()
+    assert result.completed_count() == 4
+    assert result.get(timeout=0) == [0, 2, 4, 6]
+    assert {task.group_id for task in TrackedTask.objects.all()} == {row(result[0].id).group_id}
+
+
+def test_a_chord_begins_its_body_with_all_values_in_order() -> None:
+    result = chord([add.s(i, i) for i in range(4)])(tasks.echo.s())
+    claims = claim_all(make_worker().pk)
+    for claim in reversed(claims):
+        assert stages()[-1] == Stage.BLOCKED
+        finish(claim, run(claim))
+    assert stages()[-1] == Stage.DUE
+    work()
+    assert result.get(timeout=0) == [0, 2, 4, 6]
+    assert result.parent.get(timeout=0) == [0, 2, 4, 6]
+
+
+def test_a_body_puts_its_own_arguments_behind() -> None:
+    result = chord([add.s(1, 1)], tasks.pair.s("own")).delay()
+    work(rounds=2)
+    assert result.get(timeout=0) == [[2], "own"]
+
+
+def test_a_chord_without_header_runs_its_body() -> None:
+    result = chord([], echo.s()).delay()
+    work()
+    assert result.get(timeout=0) == []
+
+
+def test_a_chord_without_body_is_refused() -> None:
+    with pytest.raises(InvalidTask, match="no body"):
+        chord([add.s(1, 1)]).apply_async()
+
+
+def test_a_header_that_fails_revokes_the_body_and_lets_the_others_run() -> None:
+    result = chord([add.s(1, 1), tasks.fails.s("broken on purpose"), add.s(2, 2)], echo.s()).delay()
+    work(rounds=2)
+    assert states() == ["SUCCESS", "FAILURE", "SUCCESS", "REVOKED"]
+    with pytest.raises(ValueError, match="broken on purpose"):
+        result.get(timeout=0)
+    assert not Link.objects.filter(state=Link.State.OPEN).exists()
+
+
+def test_two_headers_that_fail_are_no_trouble() -> None:
+    chord([tasks.fails.s(), tasks.fails.s()], echo.s()).delay()
+    work(rounds=2)
+    assert states() == ["FAILURE", "FAILURE", "REVOKED"]
+    assert not Link.objects.filter(state=Link.State.OPEN).exists()
+
+
+def test_groups_and_chains_nest() -> None:
+    result = (
+        add.s(1, 1)
+        | group(add.s(1), add.s(2) | add.s(10), group(add.s(3), add.s(4)))
+        | group(echo.s(), echo.s())
+        | echo.s()
+    ).delay()
+    work(rounds=8)
+    assert result.get(timeout=0) == [[3, 14, 5, 6], [3, 14, 5, 6]]
+    assert TrackedTask.objects.filter(name="tasktrack.accumulate").count() == 1
+
+
+def test_a_large_chord_ends_once() -> None:
+    result = chord((add.s(i, 0) for i in range(300)), echo.s()).delay()
+    work(rounds=5)
+    assert result.get(timeout=0) == list(range(300))
+    assert row(result.id).attempt == 1
+
+
+# Callbacks
+
+
+def test_a_link_runs_with_the_value() -> None:
+    result = add.apply_async((2, 2), link=add.s(16))
+    work(rounds=2)
+    assert [child.get(timeout=0) for child in result.children] == [20]
+
+
+def test_an_errback_is_called_with_request_exception_and_traceback() -> None:
+    result = tasks.fails.apply_async(("broken on purpose",), link_error=tasks.on_error.s())
+    work(rounds=2)
+    (child,) = result.children
+    said = child.get(timeout=0)
+    assert said["id"] == result.id
+    assert said["exc"] == "broken on purpose"
+    assert "ValueError" in said["traceback"]
+
+
+def test_an_errback_of_one_argument_is_called_with_the_id() -> None:
+    result = tasks.fails.apply_async(("broken on purpose",), link_error=echo.s())
+    work(rounds=2)
+    assert result.children[0].get(timeout=0) == result.id
+
+
+def test_no_errback_without_a_failure() -> None:
+    add.apply_async((1, 1), link_error=echo.s())
+    work(rounds=2)
+    assert TrackedTask.objects.count() == 1
+
+
+def test_the_errback_of_a_chord_is_called_for_its_header() -> None:
+    chord([tasks.fails.s(), add.s(1, 1)], echo.s().on_error(echo.s())).delay()
+    work(rounds=2)
+    assert TrackedTask.objects.filter(name=echo.name, state="SUCCESS").count() == 1
+
+
+# Enqueueing
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rolled_back_it_never_was() -> None:
+    with transaction.atomic():
+        (add.s(1, 1) | add.s(1)).delay()
+        transaction.set_rollback(True)
+    assert not TrackedTask.objects.exists()
+    assert not Link.objects.exists()
+
+
+def test_a_step_whose_key_is_taken_enqueues_none() -> None:
+    tasks.keyed.delay(7)
+    with pytest.raises(InvalidTask, match="has the unique key of task"):
+        (tasks.keyed.s(7) | echo.s()).delay()
+    assert TrackedTask.objects.count() == 1
+
+
+def test_a_signature_that_a_task_was_given_can_be_enqueued() -> None:
+    result = echo.delay(add.s(1, 2))
+    work()
+    again = signature(result.get(timeout=0)).delay()
+    work()
+    assert again.get(timeout=0) == 3
+
+
+def test_many_calls_in_one_task() -> None:
+    mapped, starred = echo.map([1, 2]).delay(), add.starmap([(1, 2), (3, 4)]).delay()
+    parted = add.chunks([(i, i) for i in range(5)], 2).delay()
+    work()
+    assert mapped.get(timeout=0) == [1, 2]
+    assert starred.get(timeout=0) == [3, 7]
+    assert parted.get(timeout=0) == [[0, 2], [4, 6], [8]]
+
+
+# What comes late
+
+
+def test_an_end_that_older_code_wrote_is_followed_up() -> None:
+    result = (add.s(1, 1) | add.s(1)).delay()
+    (claim,) = claim_all(make_worker().pk)
+    finish(claim._replace(followed=False), run(claim))
+    assert stages() == [Stage.DONE, Stage.BLOCKED]
+    assert transitions.follow_up(the_vendor()) == 1
+    assert transitions.follow_up(the_vendor()) == 0
+    work()
+    assert result.get(timeout=0) == 3
+
+
+def test_purge_leaves_values_that_are_still_waited_for() -> None:
+    result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
+    first, second = claim_all(make_worker().pk)
+    finish(first, run(first))
+    purge(older_than=0)
+    assert TrackedTask.objects.count() == 3
+    finish(second, run(second))
+    work()
+    assert result.get(timeout=0) == [2, 4]
+    purge(older_than=0)
+    assert not TrackedTask.objects.exists()
+    assert not Link.objects.exists()
