@@ -89,10 +89,17 @@ def _pass_on(vendor: Vendor, links: Open, ids: Collection[UUID]) -> int:
     rows = Link.objects.using(vendor.using)
     rows.filter(task_id__in=ids, state=Link.State.OPEN).update(state=Link.State.PASSED)
     successors = _successors(links, ids)
-    to_them = rows.filter(successor_id__in=successors)
-    still = to_them.exclude(state=Link.State.PASSED).values_list("successor_id", flat=True)
-    ready = successors - set(still)
-    return vendor.release(_releases(vendor, ready)) if ready else 0
+    return _release(vendor, successors)
+
+
+def _release(vendor: Vendor, waiting: Collection[UUID]) -> int:
+    """Let those of these tasks run that wait for nothing any more; returns how many."""
+    links = Link.objects.using(vendor.using).filter(successor_id__in=waiting)
+    still = links.filter(state__in=(Link.State.OPEN, Link.State.BROKEN))
+    ready = set(waiting) - set(still.values_list("successor_id", flat=True))
+    released = vendor.release(_releases(vendor, ready)) if ready else []
+    links.filter(successor_id__in=released).update(state=Link.State.HANDED)
+    return len(released)
 
 
 def _releases(vendor: Vendor, ready: Collection[UUID]) -> list[Release]:
@@ -138,15 +145,15 @@ def _break(vendor: Vendor, links: Sequence[Link], task_id: UUID, state: State) -
     """
     called = [link.on_error for link in links if link.on_error and state is State.FAILURE]
     after = vendor.waiting_for(task_id, DOOMED_AT_ONCE)
-    doomed = _revoke(vendor, after, f"task {task_id} ended in {state}") if after else []
+    doomed = _revoke(vendor, after, task_id, state) if after else []
     rows = Link.objects.using(vendor.using)
     if doomed:  # what collects values tells of their lack
         bodies = rows.filter(successor_id__in=doomed, collects=True).values("successor_id")
         told = rows.filter(task_id__in=bodies, state=Link.State.OPEN, on_error__isnull=False)
         called += told.values_list("on_error", flat=True)
     left = set(_blocked(vendor, after).values_list("pk", flat=True)) if after else set()
-    broken = rows.filter(task_id__in=[task_id, *doomed], state=Link.State.OPEN)
-    broken.exclude(successor_id__in=left).update(state=Link.State.BROKEN)
+    ended = rows.filter(task_id__in=[task_id, *doomed], state=Link.State.OPEN)
+    ended.exclude(successor_id__in=left).update(state=Link.State.BROKEN)
     if called:
         vendor.insert([_called(task, task_id) for task in called])
     return len(called)
@@ -156,14 +163,88 @@ def _blocked(vendor: Vendor, ids: Iterable[UUID]) -> TaskQuerySet:
     return TrackedTask.objects.using(vendor.using).filter(stage=Stage.BLOCKED).many(ids)
 
 
-def _revoke(vendor: Vendor, ids: Sequence[UUID], why: str) -> list[UUID]:
-    """Revoke tasks that wait; what somebody holds is left to upkeep. Returns which were revoked."""
+def _revoke(vendor: Vendor, ids: Sequence[UUID], cause: UUID, state: State) -> list[UUID]:
+    """Revoke tasks that wait for one that has ended so; what somebody holds is left to upkeep. Returns which."""
+    why = f"task {cause} ended in {state}"
     free = vendor.locked(_blocked(vendor, ids).order_by("pk"), wait=False)
     changes = [
         Change(pk, states.REVOKE, lease, None, reason=why)
         for pk, lease in free.values_list("pk", "lease")
     ]
-    return list(vendor.write(changes).applied) if changes else []
+    revoked = list(vendor.write(changes).applied) if changes else []
+    # Nobody has wished it: they may wait again, if that task does.
+    wish = {"waited_for": str(cause)}
+    TrackedTask.objects.using(vendor.using).many(revoked).update(revoke_request=wish)
+    return revoked
+
+
+# Again
+
+
+def revive(vendor: Vendor, ids: Iterable[UUID], actor: str, reason: str) -> list[UUID]:
+    """Let tasks wait again that were revoked because these had failed, and that wait for no other failed one.
+
+    Args:
+        vendor: of their database.
+        ids: of tasks that run again.
+        actor, reason: for history.
+
+    Returns:
+        Which tasks wait again.
+    """
+    revived: list[UUID] = []
+    again = list(ids)
+    while again:
+        rows = Link.objects.using(vendor.using)
+        broken = rows.filter(task_id__in=again, state=Link.State.BROKEN)
+        successors = set(broken.values_list("successor_id", flat=True))
+        broken.update(state=Link.State.OPEN)
+        in_vain = rows.filter(successor_id__in=successors, state=Link.State.BROKEN)
+        waiting = successors - set(in_vain.values_list("successor_id", flat=True))
+        again = _block(vendor, waiting, actor, reason) if waiting else []
+        revived += again
+    return revived
+
+
+def _block(vendor: Vendor, ids: Collection[UUID], actor: str, reason: str) -> list[UUID]:
+    revoked = TrackedTask.objects.using(vendor.using).many(ids).filter(state=State.REVOKED)
+    tasks = revoked.filter(revoke_request__waited_for__isnull=False)
+    changes = [
+        Change(
+            pk,
+            states.RERUN,
+            lease,
+            worker_id,
+            delay=0.0,
+            reason=reason,
+            actor=actor,
+            bump=1,
+            afresh=True,
+        )
+        for pk, lease, worker_id in vendor.locked(tasks.order_by("pk")).values_list(
+            "pk", "lease", "worker_id"
+        )
+    ]
+    written = vendor.write(changes, wait=True).applied if changes else frozenset()
+    TrackedTask.objects.using(vendor.using).many(written).update(stage=Stage.BLOCKED)
+    return list(written)
+
+
+def wait_again(vendor: Vendor, ids: Collection[UUID]) -> None:
+    """Of tasks that are to run again, let those wait that were revoked before they got what they wait for."""
+    waiting = Link.objects.using(vendor.using).filter(
+        successor_id__in=ids, state__in=(Link.State.OPEN, Link.State.PASSED)
+    )
+    waiting_ids = set(waiting.values_list("successor_id", flat=True)) - {None}
+    if waiting_ids:
+        TrackedTask.objects.using(vendor.using).many(waiting_ids).update(stage=Stage.BLOCKED)
+        _release(vendor, waiting_ids)
+
+
+def in_vain(vendor: Vendor, ids: Iterable[UUID]) -> set[UUID]:
+    """Those of these tasks that have waited for one that failed, and still would."""
+    broken = Link.objects.using(vendor.using).filter(successor_id__in=ids, state=Link.State.BROKEN)
+    return set(broken.values_list("successor_id", flat=True))
 
 
 def _called(task: Mapping[str, Any], failed: UUID) -> NewTask:

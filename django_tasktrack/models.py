@@ -330,13 +330,15 @@ class StateChange(models.Model):
 class Link(models.Model):
     """What follows the end of a task: another task that waits for it, or one to enqueue if it fails.
 
-    It is OPEN until the task has ended. A task waits (``Stage.BLOCKED``) while links to it are open.
+    It is OPEN until the task has ended: PASSED if that was a success, HANDED once the value is among the
+    other's arguments, else BROKEN. A task waits (``Stage.BLOCKED``) while links to it are open.
     """
 
     class State(models.IntegerChoices):
         OPEN = 0, _("open")
         PASSED = 1, _("passed")
-        BROKEN = 2, _("broken")
+        HANDED = 2, _("handed over")
+        BROKEN = 3, _("broken")
 
     pk = models.CompositePrimaryKey("task_id", "number")
     task = models.ForeignKey(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
-
 from . import transitions
 from .conf import config
 from .models import Link, Progress, PurgeHorizon, StateChange, TrackedTask
@@ -60,14 +58,10 @@ def _retention(state: State, older_than: float | None) -> float | None:
 
 
 def _purge_state(vendor: Vendor, state: State, before: datetime, dry_run: bool) -> Purged:
-    waiting = Link.objects.using(vendor.using).filter(
-        task_id=OuterRef("pk"), successor__stage__lt=Stage.DONE
+    ended = TrackedTask.objects.using(vendor.using).filter(
+        stage=Stage.DONE, state=state, finished_at__lte=before
     )
-    old = (
-        TrackedTask.objects.using(vendor.using)
-        .filter(stage=Stage.DONE, state=state, finished_at__lte=before)
-        .exclude(Q(followed=True) & Exists(waiting))  # its value is still to be passed on
-    )
+    old = ended.not_awaited()
     if dry_run:
         return Purged(state, before, old.count())
     return Purged(state, before, sum(_batches(vendor, old.order_by("finished_at"))))

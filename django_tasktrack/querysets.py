@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from . import lookups  # noqa: F401  it makes "among" known
@@ -63,6 +63,12 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
     def in_claim_order(self) -> Self:
         """Larger priority first, then age."""
         return self.order_by("-priority", "pk")
+
+    def not_awaited(self) -> Self:
+        """Without those whose value is still to be passed on to a task that waits."""
+        links = self.model._meta.get_field("links").related_model
+        waiting = links._base_manager.filter(task=OuterRef("pk"), successor__stage=Stage.BLOCKED)
+        return self.exclude(Q(followed=True) & Exists(waiting))
 
     def owned_by(self, owner: str) -> Self:
         return self.filter(owner=owner)

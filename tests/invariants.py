@@ -16,15 +16,16 @@ from django_tasktrack.conf import config
 from django_tasktrack.models import (
     Goal,
     GoalAttempt,
+    Link,
     Progress,
     StateChange,
     TrackedTask,
     Worker,
 )
-from django_tasktrack.states import FINAL, WAITING, Stage, State, is_legal
+from django_tasktrack.states import FINAL, UNFINISHED, WAITING, Stage, State, is_legal
 from tests import ledger
 
-_WAITING_STAGES = {Stage.SCHEDULED, Stage.DUE, Stage.HELD, Stage.CLAIMED}
+_WAITING_STAGES = {Stage.BLOCKED, Stage.SCHEDULED, Stage.DUE, Stage.HELD, Stage.CLAIMED}
 
 #: Tasks that write "began" and "ended" in the ledger.
 LEDGERED = {f"tests.app.tasks.{name}" for name in ("noted", "counts", "stumbles")}
@@ -63,6 +64,7 @@ def check(
     _check_keys(tasks)
     _check_progress()
     _check_goals()
+    _check_links(quiet=quiet)
     if quiet:
         _check_quiet()
 
@@ -236,6 +238,19 @@ def _i9_goal_is_the_fold_of_its_attempts(goal: Goal, attempts: Sequence[GoalAtte
     for attempt in attempts:
         task = TrackedTask.objects.filter(pk=attempt.task_id).first()
         assert task is None or task.state == attempt.state, f"{where} but {task} is {task.state}"
+
+
+def _check_links(*, quiet: bool) -> None:
+    links = Link.objects.filter(state=Link.State.OPEN)
+    waited_for = set(links.exclude(successor=None).values_list("successor_id", flat=True))
+    unfinished = TrackedTask.objects.filter(state__in=UNFINISHED)
+    blocked = set(unfinished.filter(stage=Stage.BLOCKED).values_list("pk", flat=True))
+    free = set(unfinished.exclude(stage=Stage.BLOCKED).values_list("pk", flat=True))
+    assert blocked <= waited_for, f"I11 they wait for nothing: {blocked - waited_for}"
+    assert not free & waited_for, f"I11 they do not wait for what they should: {free & waited_for}"
+    if quiet:
+        ended = links.filter(task__stage=Stage.DONE)
+        assert not ended.exists(), f"I11 ends that nobody has followed up: {list(ended)}"
 
 
 def _check_quiet() -> None:

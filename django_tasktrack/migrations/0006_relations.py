@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.SmallIntegerField(
-                        choices=[(0, "open"), (1, "passed"), (2, "broken")],
+                        choices=[(0, "open"), (1, "passed"), (2, "handed over"), (3, "broken")],
                         default=0,
                         verbose_name="state",
                     ),

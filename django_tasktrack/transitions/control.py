@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from .. import goal_writes, states
+from .. import goal_writes, link_writes, states
 from ..changes import Change, RevokeRequest
 from ..models import Goal, TrackedTask, Worker
 from ..states import FINAL, Stage, State
@@ -197,7 +197,8 @@ def rerun(
 
     Returns:
         For each id, ``QUEUED``, ``REFUSED`` (it waits, runs or has succeeded, another task serves its goal
-        now, or has its unique key) or ``UNKNOWN``.
+        now or has its unique key, or the one that it waited for has failed: run that one again) or
+        ``UNKNOWN``.
     """
     vendor, ids = vendor_of(using), list(ids)
     actor, reason = line(actor), line(reason)
@@ -222,7 +223,12 @@ def _rerun(
 ) -> dict[UUID, Answer]:
     goals, tasks = locked(vendor, ids)
     taken = _keys_taken(vendor, tasks, surely=surely)
-    answers = _answers(ids, tasks, lambda task: _answer_to_rerun(task, goals, taken))
+    in_vain = link_writes.in_vain(vendor, [task.pk for task in tasks])
+    answers = _answers(
+        ids,
+        tasks,
+        lambda task: Answer.REFUSED if task.pk in in_vain else _answer_to_rerun(task, goals, taken),
+    )
     again = [task for task in tasks if answers[task.pk] is Answer.QUEUED]
     write_locked(
         vendor,
@@ -243,8 +249,14 @@ def _rerun(
             for task in again
         ],
     )
+    revived = []
+    if any(task.followed for task in again):
+        revived = link_writes.revive(vendor, [task.pk for task in again], actor, reason)
+    if again:
+        link_writes.wait_again(vendor, [task.pk for task in again])
     # An expiry that has passed would revoke it again at once.
-    TrackedTask.objects.using(vendor.using).many(t.pk for t in again).update(expires_at=None)
+    afresh = [*(task.pk for task in again), *revived]
+    TrackedTask.objects.using(vendor.using).many(afresh).update(expires_at=None)
     if again:
         notify_after_commit(vendor, "due")
     return answers
@@ -284,6 +296,8 @@ def _answer_to_rerun(task: TrackedTask, goals: goal_writes.Held, taken: set[str]
 
 
 def forget(ids: Iterable[UUID], *, using: str | None = None) -> int:
-    """Drop the results of finished tasks; their state and history stay. Returns how many."""
+    """Drop the results of finished tasks that no other waits for; their state and history stay. Returns how
+    many."""
     vendor = vendor_of(using)
-    return TrackedTask.objects.using(vendor.using).many(ids).finished().update(result=None)
+    finished = TrackedTask.objects.using(vendor.using).many(ids).finished().not_awaited()
+    return finished.update(result=None)

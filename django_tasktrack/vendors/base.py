@@ -372,8 +372,8 @@ class Vendor:
 
     # Tasks that wait for others
 
-    def release(self, releases: Sequence[Release]) -> int:
-        """Let tasks run that have waited for others, and do so still; returns how many."""
+    def release(self, releases: Sequence[Release]) -> list[UUID]:
+        """Let tasks run that have waited for others, and do so still; returns which."""
         asked, now = {release.task_id: release for release in releases}, self.now()
         waiting = TrackedTask.objects.using(self.using).many(asked).filter(stage=Stage.BLOCKED)
         rows = []
@@ -384,7 +384,7 @@ class Vendor:
             rows.append([decode(release.args), run_after, stage, task_id, Stage.BLOCKED])
         names = ("args", "run_after", "stage")
         bulk.update(self.connection, TrackedTask, names, ("id", "stage"), rows)
-        return len(rows)
+        return [task_id for _, _, _, task_id, _ in rows]
 
     def waiting_for(self, task_id: UUID, limit: int) -> list[UUID]:
         """Tasks that wait for this one, directly or not, as far as their links are open."""

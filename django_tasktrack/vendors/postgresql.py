@@ -209,6 +209,7 @@ FROM (
          (SELECT clock_timestamp() AS now OFFSET 0) AS clock
 ) AS a
 WHERE t.id = a.id AND t.stage IS NOT DISTINCT FROM {Stage.BLOCKED:d}
+RETURNING t.id
 """
 
 _NEXT_SCHEDULED = f"""
@@ -310,14 +311,14 @@ class PostgreSQLVendor(Vendor):
         following: float | None = self._rows(_NEXT_SCHEDULED)[0][0]
         return promoted, None if following is None else max(0.0, following)
 
-    def release(self, releases: Sequence[Release]) -> int:
+    def release(self, releases: Sequence[Release]) -> list[UUID]:
         columns: dict[tuple[str, str], list[Any]] = {
             ("id", "uuid"): [release.task_id for release in releases],
             ("args", "jsonb"): [release.args for release in releases],
             ("delay", "float8"): _floats(release.delay for release in releases),
         }
         asked = Table(columns)
-        return self._execute(_RELEASE.format(asked=asked.sql), asked.params)
+        return [row[0] for row in self._rows(_RELEASE.format(asked=asked.sql), asked.params)]
 
     def unknown(
         self, queues: Sequence[str], known: Collection[str], limit: int = 1000

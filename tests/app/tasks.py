@@ -17,7 +17,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
-from django_tasktrack import AsyncResult, allow_join_result, goals, shared_task, task
+from django_tasktrack import AsyncResult, allow_join_result, context, goals, shared_task, task
 from django_tasktrack.declaration import Task
 from django_tasktrack.exceptions import LeaseLost, SoftTimeLimitExceeded
 from django_tasktrack.models import TrackedTask
@@ -76,6 +76,14 @@ def waits_for(task_id: str, how: str = "") -> Any:
 def enqueues(count: int) -> None:
     for number in range(count):
         add.delay(number, number)
+
+
+@task(bind=True, max_retries=0)
+def odd_once(self: Task[..., Any], number: int) -> int:
+    """Fails until somebody has run it again."""
+    if context.require("odd_once").claim.lease < 2:
+        raise ValueError("not yet")
+    return number
 
 
 @task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.db import transaction
 
@@ -10,10 +12,12 @@ from django_tasktrack.exceptions import InvalidTask, TaskRevokedError
 from django_tasktrack.models import Link, TrackedTask
 from django_tasktrack.purge import purge
 from django_tasktrack.states import Stage
+from django_tasktrack.transitions import Answer
+from tests import invariants
 from tests.app import tasks
 from tests.app.tasks import add, echo
 from tests.factories import make_worker
-from tests.inline import claim_all, finish, row, run, story, the_vendor, work
+from tests.inline import claim_all, finish, history, row, run, story, the_vendor, work
 
 pytestmark = pytest.mark.django_db
 
@@ -295,3 +299,74 @@ def test_purge_leaves_values_that_are_still_waited_for() -> None:
     purge(older_than=0)
     assert not TrackedTask.objects.exists()
     assert not Link.objects.exists()
+
+
+# Again
+
+
+def test_a_failed_step_that_runs_again_lets_the_others_wait_again() -> None:
+    result = (tasks.odd_once.s(3) | add.s(1) | add.s(1)).delay()
+    first = result.parent.parent
+    work()
+    assert states() == ["FAILURE", "REVOKED", "REVOKED"]
+    assert result.rerun() is Answer.REFUSED, "what it waits for has failed"
+    assert first.rerun(actor="ann") is Answer.QUEUED
+    assert stages() == [Stage.DUE, Stage.BLOCKED, Stage.BLOCKED]
+    work(rounds=3)
+    result.refresh()
+    assert result.get(timeout=0) == 5
+    assert story(result.id) == ["PENDING", "REVOKED", "PENDING", "STARTED", "SUCCESS"]
+    assert history(result.id)[2].actor == "ann"
+
+
+def test_what_waits_for_two_that_failed_waits_again_for_both_only() -> None:
+    result = chord([tasks.odd_once.s(1), tasks.odd_once.s(3)], echo.s()).delay()
+    work()
+    one, two = result.parent
+    one.rerun(actor="ann")
+    assert row(result.id).state == "REVOKED"
+    work()
+    two.rerun(actor="ann")
+    assert row(result.id).stage == Stage.BLOCKED
+    work(rounds=2)
+    result.refresh()
+    assert result.get(timeout=0) == [1, 3]
+
+
+def test_what_somebody_revoked_stays_revoked() -> None:
+    result = (tasks.odd_once.s(3) | add.s(1)).delay()
+    result.revoke(reason="not wanted")
+    work()
+    result.parent.rerun(actor="ann")
+    assert row(result.id).state == "REVOKED"
+    work()
+    assert states() == ["SUCCESS", "REVOKED"]
+
+
+def test_a_revoked_step_that_runs_again_waits_for_its_value() -> None:
+    early, late = ((add.s(1, 1) | add.s(2)).delay() for _ in range(2))
+    early.revoke(reason="not now")
+    assert early.rerun(reason="after all") is Answer.QUEUED
+    assert row(early.id).stage == Stage.BLOCKED
+    late.revoke(reason="not now")
+    work()
+    assert late.rerun(reason="after all") is Answer.QUEUED
+    assert row(late.id).stage == Stage.DUE
+    work()
+    assert (early.get(timeout=0), late.get(timeout=0)) == (4, 4)
+
+
+def test_a_value_that_is_waited_for_is_not_forgotten() -> None:
+    result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
+    first, second = claim_all(make_worker().pk)
+    finish(first, run(first))
+    AsyncResult(first.task_id).forget()
+    finish(second, run(second))
+    work()
+    assert result.get(timeout=0) == [2, 4]
+
+
+@pytest.fixture(autouse=True)
+def _invariants_hold() -> Iterator[None]:
+    yield
+    invariants.check(quiet=False)

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from django_tasktrack import context, goals, purge, pursuit, transitions
+from django_tasktrack import chord, context, goals, purge, pursuit, transitions
 from django_tasktrack.changes import Change, ProgressWrite
 from django_tasktrack.ids import new_id
-from django_tasktrack.models import Goal, Progress, StateChange, TrackedTask, Worker
+from django_tasktrack.models import Goal, Link, Progress, StateChange, TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, failed, retry_later, succeeded
 from django_tasktrack.states import FINAL, Stage
 from tests import invariants
@@ -259,7 +259,58 @@ def running_again_with_a_key() -> Callable[[], object]:
     return rerun
 
 
+def enqueueing_a_chord() -> Callable[[], object]:
+    header = [tasks.echo.s(number) for number in range(COUNT)]
+    whole = chord(header, tasks.echo.s()) | tasks.echo.s()
+    return whole.delay
+
+
+def _chord_in_flight() -> list[Claim]:
+    enqueueing_a_chord()()
+    return claim()
+
+
+def ending_a_header() -> Callable[[], object]:
+    """All of it: the body is released once."""
+    return settle(finish, _chord_in_flight())
+
+
+def failing_in_a_header() -> Callable[[], object]:
+    """The last of it: what waits for all of it is revoked."""
+    claims = _chord_in_flight()
+    settle(finish, claims[1:])()
+    return settle(fail, claims[:1])
+
+
+def calling_an_errback() -> Callable[[], object]:
+    for _ in range(COUNT):
+        tasks.echo.apply_async((1,), link_error=tasks.echo.s())
+    return settle(fail, claim())
+
+
+def revoking_what_others_wait_for() -> Callable[[], object]:
+    result = (tasks.echo.s(1) | tasks.echo.s() | tasks.echo.s()).delay()
+    first = UUID(result.parent.parent.id)
+    return lambda: transitions.revoke([first], actor="user:boss")
+
+
+def running_a_chain_again() -> Callable[[], object]:
+    """What waited for the one that failed waits again."""
+    (tasks.echo.s(1) | tasks.echo.s() | tasks.echo.s()).delay()
+    claims = claim()
+    settle(fail, claims)()
+    return lambda: transitions.rerun(ids_of(claims), actor="user:boss")
+
+
+def following_up() -> Callable[[], object]:
+    """Ends that a worker of a version without links has written."""
+    settle(finish, [c._replace(followed=False) for c in _chord_in_flight()])()
+    return lambda: transitions.follow_up(the_vendor())
+
+
 VERBS = [
+    enqueueing_a_chord, ending_a_header, failing_in_a_header, calling_an_errback,
+    revoking_what_others_wait_for, running_a_chain_again, following_up,
     enqueueing, enqueueing_one, enqueueing_with_a_key, running_again_with_a_key, claiming, unclaiming, starting, labelling, reporting, finishing,
     finishing_at_once, retrying, releasing, achieving_by_success, failing_a_goal, revoking_waiting,
     revoking_claimed, terminating, answering_a_wish, rescuing, expiring, running_again, pursuing,
@@ -272,11 +323,13 @@ NEW = {
     enqueueing: COUNT,
     enqueueing_one: 1,
     enqueueing_with_a_key: 2,
+    enqueueing_a_chord: COUNT + 2,
+    calling_an_errback: COUNT,
     pursuing: 1,
     reconciling: COUNT,
 }
 #: Of these every point is tried in each run of the suite.
-QUICK = {enqueueing, enqueueing_with_a_key, claiming, finishing_at_once, achieving}
+QUICK = {enqueueing, enqueueing_with_a_key, claiming, finishing_at_once, achieving, ending_a_header}
 
 
 @pytest.mark.case(6)
@@ -321,6 +374,7 @@ def recover() -> None:
     Worker.objects.filter(lost_at=None).update(heartbeat_at=the_vendor().now() - timedelta(hours=1))
     transitions.rescue(the_vendor(), 0.0)
     transitions.expire(the_vendor())
+    transitions.follow_up(the_vendor())
     assert not TrackedTask.objects.filter(stage=Stage.CLAIMED).exists()
 
 
@@ -336,6 +390,6 @@ def finish_all() -> None:
 
 
 def _clear() -> None:
-    for model in (StateChange, Progress, TrackedTask, Worker):
+    for model in (StateChange, Progress, Link, TrackedTask, Worker):
         model._base_manager.all()._raw_delete("default")
     Goal.objects.all().delete()
