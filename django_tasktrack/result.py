@@ -554,6 +554,8 @@ def _what_it_does(row: TrackedTask) -> str:
     if row.state == State.STARTED:
         worker = f" on {row.worker.name}" if row.worker_id and row.worker else ""
         return f"It has been running since {_moment(row.started_at)}{worker}."
+    if row.stage == Stage.BLOCKED:
+        return "It waits for other tasks."
     if row.stage == Stage.SCHEDULED:
         return f"It runs no earlier than {_moment(row.run_after)}."
     return f"manage.py worker must run for its queue, {row.queue!r}."

@@ -122,6 +122,8 @@ def why(task: TrackedTask, now: datetime) -> str:
 def _why_waiting(task: TrackedTask, now: datetime) -> str:
     if task.stage == Stage.HELD:
         return _("Held: it is due, but no live worker knows a task of this name.")
+    if task.stage == Stage.BLOCKED:
+        return _("Blocked: it runs when the tasks that it waits for have succeeded.")
     waited = max(now - task.run_after, timedelta(0))
     if task.stage == Stage.DUE:
         given = {"span": render.span(waited), "queue": task.queue}

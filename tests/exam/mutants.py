@@ -55,6 +55,7 @@ _PAYLOADS, _PAYLOAD_TESTS = "django_tasktrack/payloads.py", "tests/test_payloads
 _LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/test_logs.py"
 _MODELS, _QUERYSETS = "django_tasktrack/models.py", "django_tasktrack/querysets.py"
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
+_LINKS, _CANVAS = "django_tasktrack/link_writes.py", "tests/canvas/test_running.py"
 _HYGIENE_TESTS = "tests/pools/test_hygiene.py"
 
 
@@ -82,6 +83,62 @@ _LATE = (_RACES, "-k", "late_write or of_the_same_attempt")
 _SERVER, _MARIADB = "postgresql", "mysql"
 
 MUTANTS = (
+    Mutant(
+        "canvas: all that a task waits for",
+        _LINKS,
+        "    still = links.filter(state__in=(Link.State.OPEN, Link.State.BROKEN))\n",
+        "    still = links.none()\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: released once",
+        _BASE,
+        ".many(asked).filter(stage=Stage.BLOCKED)",
+        ".many(asked)",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: what has failed revokes what waits",
+        _LINKS,
+        "    doomed = _revoke(vendor, after, task_id, state) if after else []\n",
+        "    doomed = []\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: ends are followed in their own transaction",
+        "django_tasktrack/transitions/attempts.py",
+        "    if all(change.goal_id is None and not change.releases for change in changes):\n",
+        "    if all(change.goal_id is None for change in changes):\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: only what was revoked for it waits again",
+        _LINKS,
+        "    tasks = revoked.filter(revoke_request__waited_for__isnull=False)\n",
+        "    tasks = revoked\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: no waiting for two that failed while one has",
+        _LINKS,
+        "        waiting = successors - set(in_vain.values_list(\"successor_id\", flat=True))\n",
+        "        waiting = successors\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: values that are waited for are kept",
+        _QUERYSETS,
+        "        return self.exclude(Q(followed=True) & Exists(waiting))\n",
+        "        return self\n",
+        (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: a step waits again for its value",
+        _LINKS,
+        "        _release(vendor, waiting_ids)\n",
+        "        pass\n",
+        (_CANVAS,),
+    ),
     Mutant(
         "write: the lease",
         _BASE,
