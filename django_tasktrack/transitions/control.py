@@ -10,11 +10,12 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from .. import goal_writes, link_writes, states
+from .. import goal_writes, states
 from ..changes import Change, RevokeRequest
 from ..models import Goal, TrackedTask, Worker
 from ..states import FINAL, Stage, State
 from ..vendors import Vendor
+from . import links
 from .door import line, locked, notify_after_commit, vendor_of, whole, write_locked
 
 #: Signals that may end a running body. SIGSTOP and its like would leave it in between.
@@ -223,7 +224,7 @@ def _rerun(
 ) -> dict[UUID, Answer]:
     goals, tasks = locked(vendor, ids)
     taken = _keys_taken(vendor, tasks, surely=surely)
-    in_vain = link_writes.in_vain(vendor, [task.pk for task in tasks])
+    in_vain = links.in_vain(vendor, [task.pk for task in tasks])
     answers = _answers(
         ids,
         tasks,
@@ -251,9 +252,9 @@ def _rerun(
     )
     revived = []
     if any(task.followed for task in again):
-        revived = link_writes.revive(vendor, [task.pk for task in again], actor, reason)
+        revived = links.revive(vendor, [task.pk for task in again], actor, reason)
     if again:
-        link_writes.wait_again(vendor, [task.pk for task in again])
+        links.wait_again(vendor, [task.pk for task in again])
     # An expiry that has passed would revoke it again at once.
     afresh = [*(task.pk for task in again), *revived]
     TrackedTask.objects.using(vendor.using).many(afresh).update(expires_at=None)

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from .. import goal_writes, link_writes
+from .. import goal_writes
 from ..changes import Change, Written
 from ..models import TrackedTask
 from ..payloads import printable
 from ..states import State
 from ..vendors import Vendor, errors, task_database, vendor_for
+from . import links
 
 _T = TypeVar("_T")
 
@@ -68,11 +69,11 @@ def write_following(vendor: Vendor, changes: Sequence[Change]) -> Written:
     if not changes:
         return Written()
     goals, served = goal_writes.lock(vendor, (c.goal_id for c in changes), wait=False)
-    links, waited_for = link_writes.lock(vendor, _releasing(changes), wait=False)
+    waiting, waited_for = links.lock(vendor, _releasing(changes), wait=False)
     busy = {c.task_id for c in changes if c.goal_id in served} | waited_for
     ready = [change for change in changes if change.task_id not in busy]
     written = vendor.write(ready) if ready else Written()
-    _follow(vendor, goals, links, written.of(ready))
+    _follow(vendor, goals, waiting, written.of(ready))
     return replace(written, busy=written.busy | busy)
 
 
@@ -81,16 +82,16 @@ def _releasing(changes: Iterable[Change]) -> list[UUID]:
 
 
 def _follow(
-    vendor: Vendor, goals: goal_writes.Held, links: link_writes.Open, changes: Sequence[Change]
+    vendor: Vendor, goals: goal_writes.Held, waiting: links.Open, changes: Sequence[Change]
 ) -> None:
     goal_writes.follow(vendor, goals, changes)
     ended = {change.task_id: change.target for change in changes if change.releases}
-    follow_ends(vendor, links, ended)
+    follow_ends(vendor, waiting, ended)
 
 
-def follow_ends(vendor: Vendor, links: link_writes.Open, ended: Mapping[UUID, State]) -> None:
+def follow_ends(vendor: Vendor, waiting: links.Open, ended: Mapping[UUID, State]) -> None:
     """Do what these ends mean for tasks that wait, whose links the transaction holds."""
-    if links and link_writes.follow(vendor, links, ended):
+    if waiting and links.follow(vendor, waiting, ended):
         notify_after_commit(vendor, "due")
 
 
@@ -110,6 +111,6 @@ def locked(vendor: Vendor, ids: Sequence[UUID]) -> tuple[goal_writes.Held, list[
 def write_locked(vendor: Vendor, goals: goal_writes.Held, changes: Sequence[Change]) -> None:
     """Write changes of rows that this transaction has locked and just read."""
     if changes:
-        links, _ = link_writes.lock(vendor, _releasing(changes), wait=True)
+        waiting, _ = links.lock(vendor, _releasing(changes), wait=True)
         written = vendor.write(changes, wait=True)
-        _follow(vendor, goals, links, written.of(changes))
+        _follow(vendor, goals, waiting, written.of(changes))

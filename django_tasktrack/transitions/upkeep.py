@@ -12,12 +12,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from .. import link_writes, liveness, states
+from .. import liveness, states
 from ..changes import Change, RevokeRequest, Written
 from ..models import Link, TrackedTask, Worker
 from ..querysets import TaskQuerySet
 from ..states import WAITING, Stage, State
 from ..vendors import Vendor, errors
+from . import links
 from .attempts import lost_attempt
 from .control import stopped
 from .door import follow_ends, write_following
@@ -162,10 +163,10 @@ def follow_up(vendor: Vendor, limit: int = 500) -> int:
     if not ids:
         return 0
     with transaction.atomic(using=vendor.using):
-        links, busy = link_writes.lock(vendor, ids, wait=False)
+        waiting, busy = links.lock(vendor, ids, wait=False)
         states_of = dict(ended.many(ids).values_list("pk", "state"))
         free = {pk: State(state) for pk, state in states_of.items() if pk not in busy}
-        follow_ends(vendor, links, free)
+        follow_ends(vendor, waiting, free)
     return len(free)
 
 

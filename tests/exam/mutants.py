@@ -55,7 +55,7 @@ _PAYLOADS, _PAYLOAD_TESTS = "django_tasktrack/payloads.py", "tests/test_payloads
 _LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/test_logs.py"
 _MODELS, _QUERYSETS = "django_tasktrack/models.py", "django_tasktrack/querysets.py"
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
-_LINKS, _CANVAS = "django_tasktrack/link_writes.py", "tests/canvas/test_running.py"
+_LINKS, _CANVAS = "django_tasktrack/transitions/links.py", "tests/canvas/test_running.py"
 _HYGIENE_TESTS = "tests/pools/test_hygiene.py"
 
 
@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant(
         "canvas: no waiting for two that failed while one has",
         _LINKS,
-        "        waiting = successors - set(in_vain.values_list(\"successor_id\", flat=True))\n",
+        '        waiting = successors - set(in_vain.values_list("successor_id", flat=True))\n',
         "        waiting = successors\n",
         (_CANVAS,),
     ),

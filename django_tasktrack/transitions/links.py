@@ -11,13 +11,13 @@ from uuid import UUID
 from django.db.models import F, TextField
 from django.db.models.functions import Cast
 
-from . import states
-from .changes import Change, NewTask, Release
-from .ids import new_id
-from .models import Link, TrackedTask
-from .querysets import TaskQuerySet
-from .states import Stage, State
-from .vendors import Vendor
+from .. import states
+from ..changes import Change, NewTask, Release
+from ..ids import new_id
+from ..models import Link, TrackedTask
+from ..querysets import TaskQuerySet
+from ..states import Stage, State
+from ..vendors import Vendor
 
 #: The open links of some tasks, by task.
 Open = dict[UUID, list[Link]]
