@@ -83,6 +83,34 @@ _SERVER, _MARIADB = "postgresql", "mysql"
 
 MUTANTS = (
     Mutant(
+        "frontier: looks everywhere",
+        "django_tasktrack/engines/frontier.py",
+        "        if self._after is None or now >= self.everywhere_at():\n",
+        "        if self._after is None:\n",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
+        "frontier: soon after a look behind it",
+        "django_tasktrack/engines/claiming.py",
+        "self._frontier.everywhere_at()",
+        "now + plan.poll_max * 5",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
+        "frontier: not where others may be between",
+        "django_tasktrack/engines/frontier.py",
+        "min(times) if more else max(times)",
+        "max(times)",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
+        "frontier: none for a burst",
+        "django_tasktrack/engines/claiming.py",
+        "        after = None if self._plan.burst else self._frontier.start(now)\n",
+        "        after = self._frontier.start(now)\n",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
         "write: the lease",
         _BASE,
         "        and task.lease == change.lease\n",
