@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from uuid import UUID
 
 from benchmarks.project import tasks
 from benchmarks.systems import sql
@@ -20,8 +22,13 @@ _LIVE = (Stage.DUE, Stage.HELD, Stage.CLAIMED)
 
 
 class TasktrackClient(DjangoClient):
+    #: Where a worker would look; older revisions of the package have none.
+    _frontier: Any = None
+    _newest: AsyncResult
+
     def enqueue(self, number: int, body: str) -> object:
-        return BODIES[body].delay(number)
+        self._newest = BODIES[body].delay(number)
+        return self._newest
 
     def bulk(self, numbers: list[int], body: str) -> None:
         enqueue_many(BODIES[body], [((number,), {}) for number in numbers])
@@ -34,9 +41,17 @@ class TasktrackClient(DjangoClient):
         return handle.ready()
 
     def look_up_due(self, limit: int = 10) -> int:
-        """What a claim does before it locks: find the next due tasks. Returns how many there are."""
+        """What a worker's claim does before it locks: find the next due tasks. Returns how many there are."""
+        if self._frontier is None:
+            from django_tasktrack.engines.frontier import Frontier
+
+            self._frontier = Frontier()
         due = TrackedTask.objects.due().for_queue("default").in_claim_order()
-        return len(due.values_list("pk")[:limit])
+        if after := self._frontier.start(time.monotonic()):
+            due = due.filter(pk__gte=after)
+        ids = list(due.values_list("pk", flat=True)[:limit])
+        self._frontier.learn(ids or [UUID(self._newest.id)], more=len(ids) == limit)
+        return len(ids)
 
     def fill(self, finished: int, future: int) -> None:
         self.enqueue(0, "noop")

@@ -13,6 +13,7 @@ from ..outcomes import Claim
 from ..pools import Pool
 from ..registration import Registration
 from ..vendors import Vendor
+from .frontier import Frontier
 
 #: Claims are taken ahead to cover so many seconds of work, but no more than so many,
 AHEAD, AHEAD_LIMIT = 0.05, 1000
@@ -52,6 +53,7 @@ class Claiming:
         self._more = True
         self._pause = plan.poll_min
         self._claim_at = self._promote_at = 0.0
+        self._frontier = Frontier()
 
     def look_now(self) -> None:
         """Somebody says that there is something to do."""
@@ -96,12 +98,17 @@ class Claiming:
         room, now = self._room(), time.monotonic()
         if not room or (not self._more and now < self._claim_at):
             return ()
+        after = None if self._plan.burst else self._frontier.start(now)
+        plan, worker_id = self._plan, self._registration.worker_id
         claims = transitions.claim(
-            self._vendor, self._registration.worker_id, self._plan.queues, self._plan.names, room
+            self._vendor, worker_id, plan.queues, plan.names, room, after=after
         )
         self._more = len(claims) == room
-        if claims:
-            self._pause, self._claim_at = self._plan.poll_min, now + self._plan.poll_min
+        self._frontier.learn((claim.task_id for claim in claims), more=self._more)
+        if after and not self._more:  # there may be others before it
+            self._pause, self._claim_at = plan.poll_min, self._frontier.everywhere_at()
+        elif claims:
+            self._pause, self._claim_at = plan.poll_min, now + plan.poll_min
         else:
             self._rest(now)
         return claims

@@ -79,10 +79,16 @@ def _enqueue_linked(
 
 
 def claim(
-    vendor: Vendor, worker_id: int, queues: Sequence[str], names: Sequence[str], limit: int
+    vendor: Vendor,
+    worker_id: int,
+    queues: Sequence[str],
+    names: Sequence[str],
+    limit: int,
+    *,
+    after: UUID | None = None,
 ) -> list[Claim]:
     """Take up to ``limit`` due tasks for a worker. Their state changes once their body starts."""
-    return vendor.claim(worker_id, queues, names, limit)
+    return vendor.claim(worker_id, queues, names, limit, after=after)
 
 
 def held(vendor: Vendor, worker_id: int) -> list[Held]:

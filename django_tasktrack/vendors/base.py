@@ -219,7 +219,13 @@ class Vendor:
     # Claim
 
     def claim(
-        self, worker_id: int, queues: Sequence[str], names: Sequence[str], limit: int
+        self,
+        worker_id: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        limit: int,
+        *,
+        after: UUID | None = None,
     ) -> list[Claim]:
         """Take up to ``limit`` due tasks: larger priority first, then age.
 
@@ -228,6 +234,7 @@ class Vendor:
             queues: those to look at; empty for all of them.
             names: tasks that the worker knows; others are left alone.
             limit: how many at most.
+            after: look at ids from this one on; None: at all.
 
         Returns:
             The claims, each with its new lease, in the order in which to run them.
@@ -235,7 +242,7 @@ class Vendor:
         if limit < 1 or not names:
             return []
         with transaction.atomic(using=self.using):
-            due = self._claimable(queues, names).in_claim_order()
+            due = self._claimable(queues, names, after).in_claim_order()
             ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
             if not ids:
                 return []
@@ -248,8 +255,11 @@ class Vendor:
             )
             return self._claims(worker_id, ids)
 
-    def _claimable(self, queues: Sequence[str], names: Sequence[str]) -> TaskQuerySet:
+    def _claimable(
+        self, queues: Sequence[str], names: Sequence[str], after: UUID | None
+    ) -> TaskQuerySet:
         due = TrackedTask.objects.using(self.using).due().named(names)
+        due = due.filter(pk__gte=after) if after else due
         due = due.for_queue(*queues) if queues else due
         return due.not_expired(self.now())
 

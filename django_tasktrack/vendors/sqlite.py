@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from ..outcomes import Claim
 from .base import Vendor
@@ -14,12 +15,18 @@ class SQLiteVendor(Vendor):
     watch_every = 0.02
 
     def claim(
-        self, worker_id: int, queues: Sequence[str], names: Sequence[str], limit: int
+        self,
+        worker_id: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        limit: int,
+        *,
+        after: UUID | None = None,
     ) -> list[Claim]:
         # Asked before the writer's lock is taken, which the bodies wait for.
-        if limit < 1 or not names or not self._claimable(queues, names).exists():
+        if limit < 1 or not names or not self._claimable(queues, names, after).exists():
             return []
-        return super().claim(worker_id, queues, names, limit)
+        return super().claim(worker_id, queues, names, limit, after=after)
 
     def revision(self) -> object:
         driver = self.connection.connection

@@ -58,10 +58,10 @@ class Registered(Registration):
 class Engine:
     """The parts of an engine around a quiet pool."""
 
-    def __init__(self, vendor: Vendor, worker: Worker) -> None:
+    def __init__(self, vendor: Vendor, worker: Worker, *, burst: bool = False) -> None:
         self.pool = QuietPool(PoolOptions(worker=worker.name, concurrency=4))
         registration = Registered(worker)
-        plan = Plan(queues=[], names=[NAME], burst=False, poll_min=0.05, poll_max=1.0, lease=5.0)
+        plan = Plan(queues=[], names=[NAME], burst=burst, poll_min=0.05, poll_max=1.0, lease=5.0)
         self.outbox = Outbox()
         self.claiming = Claiming(vendor, plan, self.pool, registration)
         self.revoking = Revoking(vendor, self.pool, registration, self.outbox, 1.0)

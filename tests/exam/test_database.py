@@ -15,12 +15,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from django_tasktrack import AsyncResult, heartbeat, transitions
+from django_tasktrack.engines.frontier import Frontier
 from django_tasktrack.engines.trouble import Trouble
 from django_tasktrack.management import logs
 from django_tasktrack.models import StateChange, TrackedTask
@@ -628,11 +630,12 @@ class Speed:
 def _under_load(results: list[AsyncResult], seconds: float) -> Speed:
     """At an even rate, with workers that do them; every tenth time a claim of our own beside theirs."""
     began, mine, claims = time.monotonic(), [], []
-    me = make_worker().pk
+    me, frontier = make_worker().pk, Frontier()
     while (elapsed := time.monotonic() - began) < seconds:
         mine.append(tasks.noted.delay(0))
         if len(mine) % 10 == 0:
-            claims.append(_seconds_of_a_claim(me))
+            claims.append(_seconds_of_a_claim(me, frontier))
+            frontier.learn([UUID(mine[-1].id)], more=False)
         time.sleep(max(0.0, len(mine) / RATE - elapsed))
     results += mine
     wait_until(load.is_done, timeout=60)
@@ -645,11 +648,11 @@ def _under_load(results: list[AsyncResult], seconds: float) -> Speed:
     )
 
 
-def _seconds_of_a_claim(me: int) -> float:
-    """Of one that is not committed: its tasks are the workers'."""
+def _seconds_of_a_claim(me: int, frontier: Frontier) -> float:
+    """Of one that is not committed: its tasks are the workers'. It looks where they look."""
     with transaction.atomic():
-        began = time.perf_counter()
-        transitions.claim(the_vendor(), me, [], [tasks.noted.name], 10)
+        began, after = time.perf_counter(), frontier.start(time.monotonic())
+        transitions.claim(the_vendor(), me, [], [tasks.noted.name], 10, after=after)
         taken = time.perf_counter() - began
         transaction.set_rollback(True)
     return taken
