@@ -57,7 +57,8 @@ def _insert(vendor: Vendor, tasks: Sequence[NewTask]) -> None:
 def _enqueue_unique(vendor: Vendor, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
     if plain := [task for task in tasks if not task.unique_key]:
         vendor.insert(plain)
-    return vendor.insert_unique([task for task in tasks if task.unique_key])
+    keyed = [task for task in tasks if task.unique_key]
+    return vendor.insert_unique(keyed) if keyed else {}
 
 
 def _enqueue_linked(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from django_tasktrack import AsyncResult, GroupResult, chain, chord, group, signature, transitions
 from django_tasktrack.exceptions import InvalidTask, TaskRevokedError
 from django_tasktrack.models import Link, TrackedTask
+from django_tasktrack.outcomes import Claim
 from django_tasktrack.purge import purge
 from django_tasktrack.states import Stage
 from django_tasktrack.transitions import Answer
@@ -18,6 +22,7 @@ from tests.app import tasks
 from tests.app.tasks import add, echo
 from tests.factories import make_worker
 from tests.inline import claim_all, finish, history, row, run, story, the_vendor, work
+from tests.vendors.test_vendors import held
 
 pytestmark = pytest.mark.django_db
 
@@ -274,6 +279,57 @@ def test_many_calls_in_one_task() -> None:
 
 
 # What comes late
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+@pytest.mark.django_db(transaction=True)
+def test_an_end_waits_for_nobody_who_holds_what_it_releases() -> None:
+    result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
+    claims = claim_all(make_worker().pk)
+    finish(claims[0], run(claims[0]))
+    with held(row(result.id).pk):
+        began = time.monotonic()
+        assert finish(claims[1], run(claims[1])).busy == {claims[1].task_id}
+        assert time.monotonic() - began < 5
+    assert story(claims[1].task_id) == ["PENDING"]
+    finish(claims[1], run(claims[1]))
+    work()
+    assert result.get(timeout=0) == [2, 4]
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+@pytest.mark.django_db(transaction=True)
+def test_a_step_further_down_that_somebody_holds_is_revoked_later() -> None:
+    result = (tasks.fails.s() | add.s(1) | add.s(1)).delay()
+    with held(row(result.id).pk):
+        work()
+        assert states() == ["FAILURE", "REVOKED", "PENDING"]
+    assert transitions.follow_up(the_vendor()) == 1
+    assert states() == ["FAILURE", "REVOKED", "REVOKED"]
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_of_two_last_members_at_once_one_releases_the_body() -> None:
+    for _ in range(20):
+        result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
+        claims = claim_all(make_worker().pk)
+        gate = threading.Barrier(2)
+
+        def end(claim: Claim, gate: threading.Barrier = gate) -> None:
+            try:
+                outcome = run(claim)
+                gate.wait(10)
+                while finish(claim, outcome).busy:
+                    time.sleep(0.001)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(end, claims))
+        assert row(result.id).stage == Stage.DUE
+        work()
+        assert result.get(timeout=0) == [2, 4]
 
 
 def test_an_end_that_older_code_wrote_is_followed_up() -> None:

@@ -5,11 +5,13 @@ Where a database has no vendor of its own, the portable one is what runs, and th
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +21,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from django_tasktrack import states
-from django_tasktrack.changes import Change, NewTask, ProgressWrite, Written
+from django_tasktrack.changes import Change, NewTask, ProgressWrite, Release, Written
 from django_tasktrack.ids import new_id
-from django_tasktrack.models import Progress, StateChange, TrackedTask
+from django_tasktrack.models import Link, Progress, StateChange, TrackedTask
 from django_tasktrack.outcomes import Claim, Error
 from django_tasktrack.payloads import decode, encode
 from django_tasktrack.states import TRANSITIONS, Stage, State, Transition
@@ -895,4 +897,77 @@ def test_all_or_none(vendor: Vendor, worker_id: int) -> None:
 
 def test_new_task_is_what_enqueueing_asks_for() -> None:
     """The columns of the fast insert are the fields of ``NewTask`` in their order: none is forgotten."""
-    assert NewTask._fields == ("task_id", *list(postgresql._NEW)[1:], "unique_key")
+    columns = [*postgresql._NEW, *postgresql._RELATED]
+    assert NewTask._fields == ("task_id", *columns[1:], "unique_key")
+
+
+@pytest.mark.parametrize(
+    "related",
+    [
+        {"root_id": new_id()}, {"parent_id": new_id()}, {"group_id": new_id()},
+        {"headers": '{"a": 1}'}, {"ignore_result": True}, {"followed": True}, {"blocked": True},
+    ],
+    ids=lambda related: next(iter(related)),
+)  # fmt: skip
+def test_what_few_tasks_have_is_stored_too(vendor: Vendor, related: dict[str, Any]) -> None:
+    plain, one = new_task(), new_task(**related)
+    vendor.insert([plain])
+    vendor.insert([one])
+    mixed = [new_task(), new_task(**related)]
+    vendor.insert(mixed)
+    (name, value), *_ = related.items()
+    for task, expected in ((one, value), (mixed[1], value)):
+        stored = row(task.task_id)
+        if name == "blocked":
+            assert stored.stage == Stage.BLOCKED
+        else:
+            assert getattr(stored, name) == ({"a": 1} if name == "headers" else expected)
+    for task in (plain, mixed[0]):
+        assert row(task.task_id).stage == Stage.DUE
+        assert not row(task.task_id).followed
+
+
+def test_a_claim_tells_of_relations(vendor: Vendor, worker_id: int) -> None:
+    ids = {name: new_id() for name in ("root_id", "parent_id", "group_id")}
+    task = new_task(**ids, headers='{"a": 1}', ignore_result=True, followed=True)
+    vendor.insert([task])
+    (claim,) = take(vendor, worker_id)
+    assert {name: getattr(claim, name) for name in ids} == ids
+    assert json.loads(claim.headers or "") == {"a": 1}
+    assert claim.ignore_result
+    assert claim.followed
+
+
+def test_a_release_hands_over_and_is_for_those_that_wait(vendor: Vendor) -> None:
+    waiting, late, free = new_task(blocked=True), new_task(blocked=True, delay=3600), new_task()
+    vendor.insert([waiting, late, free])
+    before = row(waiting.task_id).run_after
+    asked = [Release(task.task_id, '["x", [1]]') for task in (waiting, late, free)]
+    assert set(vendor.release(asked)) == {waiting.task_id, late.task_id}
+    assert row(waiting.task_id).args == ["x", [1]]
+    assert row(waiting.task_id).stage == Stage.DUE
+    assert row(waiting.task_id).run_after > before
+    assert row(late.task_id).stage == Stage.SCHEDULED, "its own time has not come"
+    assert row(free.task_id).args == []
+    assert vendor.release(asked) == []
+
+
+def test_a_release_with_a_delay(vendor: Vendor) -> None:
+    task = new_task(blocked=True)
+    vendor.insert([task])
+    vendor.release([Release(task.task_id, "[]", 60.0)])
+    assert row(task.task_id).stage == Stage.SCHEDULED
+
+
+def test_all_that_waits_for_a_task_is_found(vendor: Vendor) -> None:
+    first, *others = [new_task(blocked=number > 0) for number in range(5)]
+    steps = [first, *others]
+    vendor.insert(steps)
+    Link.objects.bulk_create(
+        Link(task_id=one.task_id, number=0, successor_id=two.task_id)
+        for one, two in pairwise(steps[:4])
+    )
+    assert set(vendor.waiting_for(first.task_id, 10)) == {task.task_id for task in others[:3]}
+    assert len(vendor.waiting_for(first.task_id, 2)) == 2
+    Link.objects.filter(task_id=others[0].task_id).update(state=Link.State.HANDED)
+    assert vendor.waiting_for(first.task_id, 10) == [others[0].task_id]
