@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from .declaration import enqueue_many as enqueue_many
     from .declaration import shared_task as shared_task
     from .declaration import task as task
+    from .eager import EagerResult as EagerResult
     from .result import AsyncResult as AsyncResult
 
 __version__ = "0.1.0"
-__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "shared_task", "task"]
+__all__ = ["AsyncResult", "EagerResult", "Task", "enqueue_many", "goals", "shared_task", "task"]
 
 _HOMES = {
     "AsyncResult": "result",
+    "EagerResult": "eager",
     "Task": "declaration",
     "enqueue_many": "declaration",
     "shared_task": "declaration",

@@ -40,6 +40,7 @@ class Request:
     eta: datetime | None = None
     expires: datetime | None = None
     owner: str = ""
+    is_eager: bool = False
 
     @property
     def called_directly(self) -> bool:
