@@ -327,7 +327,7 @@ class AsyncResult:
             raise WouldDeadlock(
                 f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "
                 "can see it.",
-                hint="Wait for it after the atomic block.",
+                hint="Wait for it after the atomic block; in a TestCase, run it first (docs/testing.md).",
             )
         return row.is_finished
 
