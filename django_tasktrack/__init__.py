@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .declaration import enqueue_many as enqueue_many
     from .declaration import shared_task as shared_task
     from .declaration import task as task
+    from .eager import EagerResult as EagerResult
     from .result import AsyncResult as AsyncResult
     from .result import allow_join_result as allow_join_result
     from .result_sets import GroupResult as GroupResult
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AsyncResult",
+    "EagerResult",
     "GroupResult",
     "ResultSet",
     "Signature",
@@ -54,6 +56,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncResult": "result",
+    "EagerResult": "eager",
     "GroupResult": "result_sets",
     "ResultSet": "result_sets",
     "Signature": "canvas",

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from .outcomes import Claim, Error, Outcome
+from .outcomes import Claim, Error, Outcome, Report
 from .states import Stage, State, Transition
 
 
@@ -219,6 +219,13 @@ class ProgressWrite:
     total: float | None
     message: str | None
     meta: str | None
+
+    @classmethod
+    def of_report(cls, claim: Claim, report: Report) -> ProgressWrite:
+        """What a claimed task told of itself, as progress to write."""
+        return cls(
+            claim.task_id, claim.lease, report.current, report.total, report.message, report.meta
+        )
 
 
 @dataclass(frozen=True, slots=True)

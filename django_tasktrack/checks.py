@@ -64,6 +64,23 @@ def _apart(using: str, business: str) -> CheckMessage:
     )
 
 
+@register(Tags.security, deploy=True)
+def check_eager(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """What is deployed leaves its tasks to workers."""
+    if check_settings() or not conf.config().ALWAYS_EAGER:
+        return []
+    return [
+        checks.Warning(
+            "TASKTRACK['ALWAYS_EAGER'] is on: tasks run inside of requests, and leave no row, no history and "
+            "no retry that waits.",
+            hint="It is for tests: leave it out.",
+            id="tasktrack.W010",
+        )
+    ]
+
+
 @register(Tags.database)
 def check_sqlite(
     app_configs: Sequence[AppConfig] | None = None,

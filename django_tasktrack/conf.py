@@ -53,6 +53,9 @@ class Config:
     #: Tasks that a goal may use up, and the first pause before it is pursued again.
     GOAL_MAX_ATTEMPTS: int | None = 5
     GOAL_BACKOFF: float = 10.0
+    #: For tests: calls run at once where they stand, without a row; and what their bodies raise is raised there.
+    ALWAYS_EAGER: bool = False
+    EAGER_PROPAGATES: bool = False
 
 
 _POSITIVE = {"HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"}
@@ -102,6 +105,8 @@ def _inconsistent(value: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _wrong_type(annotation: str, given: object) -> str | None:
     kind, optional = _kind(annotation)
+    if kind == "bool":
+        return None if isinstance(given, bool) else "True or False"
     if given is None:
         return None if optional else {"str": "a string"}.get(kind, "a number")
     if kind == "str":
@@ -115,6 +120,8 @@ def _wrong_type(annotation: str, given: object) -> str | None:
 def _expected(annotation: str, default: object) -> str:
     """The remedy: what the setting takes."""
     kind, optional = _kind(annotation)
+    if kind == "bool":
+        return f"Leave it out for {default}."
     if kind == "str":
         return f"Give a string, such as {default!r}."
     if kind == "float":

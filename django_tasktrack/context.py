@@ -44,6 +44,7 @@ class Request:
     parent_id: str | None = None
     group: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    is_eager: bool = False
 
     @property
     def called_directly(self) -> bool:

@@ -293,7 +293,7 @@ def _lock(vendor: Vendor, pk: int) -> Goal:
 def _check_lease(vendor: Vendor) -> None:
     """Hold the running task's row, if a task runs here and still owns it."""
     running = context.current()
-    if running is None:
+    if running is None or running.claim.is_eager:
         return
     claim = running.claim
     mine = TrackedTask.objects.using(vendor.using).filter(

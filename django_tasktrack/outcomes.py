@@ -47,6 +47,11 @@ class Claim(NamedTuple):
     followed: bool = False
 
     @property
+    def is_eager(self) -> bool:
+        """Whether no row stands for it: the lease of a row that was claimed is 1 or more."""
+        return self.lease == 0
+
+    @property
     def retries(self) -> int:
         """Retries as Celery counts them: attempts that ended by themselves before this one."""
         return self.attempt - 1 - self.losses

@@ -297,6 +297,10 @@ class AsyncResult:
                 self._parent = AsyncResult(row.parent_id)
         return self._parent
 
+    @parent.setter
+    def parent(self, parent: AsyncResult | GroupResult | None) -> None:
+        self._parent = parent
+
     @property
     def children(self) -> list[AsyncResult]:
         """The results of tasks that it enqueued, or that waited for it; oldest first."""
@@ -411,7 +415,7 @@ class AsyncResult:
             raise WouldDeadlock(
                 f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "
                 "can see it.",
-                hint="Wait for it after the atomic block.",
+                hint="Wait for it after the atomic block; in a TestCase, run it first (docs/testing.md).",
             )
         return row.is_finished
 

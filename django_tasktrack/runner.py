@@ -17,6 +17,7 @@ from .registry import Definition
 from .retries import exhausted
 
 Send = Callable[[Report], None]
+OnError = Callable[[BaseException], object]
 
 
 def run(
@@ -25,6 +26,8 @@ def run(
     send: Send,
     is_revoked: Callable[[], bool],
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+    *,
+    on_error: OnError | None = None,
 ) -> Outcome:
     """Run the body of a claimed task in the calling thread; an ``async def`` in a loop of its own.
 
@@ -34,13 +37,16 @@ def run(
         send: takes the task's reports.
         is_revoked: whether someone wants it to end; asked at each checkpoint.
         run_coroutine: sees an ``async def`` to its end.
+        on_error: takes the exception that ended it, which the outcome has as text only.
 
     Returns:
         How it ended. No exception of the task's escapes, ``SystemExit`` included.
     """
+    tell = on_error or _tell_nobody
     try:
         attempt = _Attempt(claim, worker, send, is_revoked)
     except Exception as error:  # noqa: BLE001  a row that cannot be read is that task's failure
+        tell(error)
         return failed(error, reason="could not be started")
     with running(attempt.context):
         try:
@@ -52,8 +58,9 @@ def run(
             attempt.context.in_body = False
         except BaseException as error:  # noqa: BLE001  SystemExit in a task is that task's failure
             attempt.context.in_body = False
+            tell(error)
             return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value)
+        return attempt.outcome_of_value(value, tell)
 
 
 async def run_async(
@@ -81,7 +88,11 @@ async def run_async(
             return revoked("") if is_revoked() else attempt.outcome_of_error(error)
         except BaseException as error:  # noqa: BLE001  as above
             return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value)
+        return attempt.outcome_of_value(value, _tell_nobody)
+
+
+def _tell_nobody(error: BaseException) -> None:
+    """Nobody asks for the exception itself."""
 
 
 class _Attempt:
@@ -102,10 +113,11 @@ class _Attempt:
         """The body's value; what awaits in it, for an ``async def``."""
         return self.definition.body(*self._args, **self._kwargs)
 
-    def outcome_of_value(self, value: Any) -> Outcome:
+    def outcome_of_value(self, value: Any, tell: OnError) -> Outcome:
         try:
             return succeeded(encode(value, "The result"))
         except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
+            tell(error)
             return failed(error, reason="the result cannot be stored")
 
     def outcome_of_error(self, error: BaseException) -> Outcome:
@@ -155,4 +167,5 @@ def _request(
         parent_id=None if claim.parent_id is None else str(claim.parent_id),
         group=None if claim.group_id is None else str(claim.group_id),
         headers=headers or {},
+        is_eager=claim.is_eager,
     )

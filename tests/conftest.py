@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 from pytest_django.plugin import blocking_manager_key
 
+from django_tasktrack import pytest_plugin
+
 from . import databases, invariants, ledger, routed, workers
 from .exam import report
 
@@ -22,6 +24,8 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(report, "exam")
+    if not config.pluginmanager.has_plugin("tasktrack"):  # else an installed package has brought it
+        config.pluginmanager.register(pytest_plugin, "tasktrack")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

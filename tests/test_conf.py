@@ -22,7 +22,8 @@ from django_tasktrack.checks import check_mariadb, check_settings, check_sqlite
 from django_tasktrack.conf import Config, config, errors
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMBERS = [field.name for field in fields(Config) if field.type != "str"]
+NUMBERS = [field.name for field in fields(Config) if field.type not in ("str", "bool")]
+FLAGS = [field.name for field in fields(Config) if field.type == "bool"]
 WHOLE = [field.name for field in fields(Config) if str(field.type).startswith("int")]
 
 
@@ -44,12 +45,20 @@ def test_unknown_setting_names_the_nearest() -> None:
 
 
 def test_setting_that_is_near_to_none_lists_the_known_ones() -> None:
-    assert "Known: BUSINESS_DATABASE, DEFAULT_" in problem({"XYZ": 1})
+    assert "Known: ALWAYS_EAGER, BUSINESS_DATABASE, DEFAULT_" in problem({"XYZ": 1})
 
 
 @pytest.mark.parametrize("value", [None, [], "LEASE=5"])
 def test_settings_must_be_a_dict(value: object) -> None:
     assert problem(value).startswith("TASKTRACK must be a dict.")
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", [1, 0, "yes", None, []])
+def test_flag_must_be_one(name: str, value: object) -> None:
+    said = f"TASKTRACK[{name!r}] = {value!r} is not True or False. Leave it out for False."
+    assert problem({name: value}) == said
+    assert errors({name: True}) == []
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -330,7 +330,9 @@ def test_timeout_of_zero_looks_once() -> None:
 
 def test_waiting_where_nobody_can_see_the_task_is_refused() -> None:
     result = echo.delay()
-    with pytest.raises(WouldDeadlock, match=r"Hint: Wait for it after the atomic block"):
+    with pytest.raises(
+        WouldDeadlock, match=r"Hint: Wait for it after the atomic block; in a TestCase"
+    ):
         result.get(timeout=60)
     many = enqueue_many(echo, [((), {})])
     with pytest.raises(WouldDeadlock):

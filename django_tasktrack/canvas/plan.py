@@ -10,6 +10,7 @@ from uuid import UUID
 
 from .. import checked, errbacks, registry
 from ..changes import NewLink, NewTask
+from ..conf import config
 from ..enqueue import Options, Prepare, insert, preparing
 from ..exceptions import InvalidTask
 from ..ids import new_id, required_id
@@ -37,11 +38,26 @@ def enqueue(whole: Signature) -> AsyncResult | GroupResult:
     Raises:
         What ``apply_async`` raises for one of its tasks; then none is enqueued.
     """
+    if config().ALWAYS_EAGER:
+        return apply(whole)
     plan = Plan()
     laid = plan.lay(whole)
     insert(plan.tasks(), plan.links, own_ids=plan.own_ids)
     AsyncResult.follow_commit(plan.results)
     return laid.result
+
+
+def apply(whole: Signature, *, throw: bool | None = None) -> AsyncResult | GroupResult:
+    """Run all of a signature's tasks here and now.
+
+    Raises:
+        What ``apply_async`` raises; with ``throw`` what a task raised.
+    """
+    from . import eagerly  # it needs this module
+
+    plan = Plan()
+    laid = plan.lay(whole)
+    return eagerly.run(plan, laid.result, throw=throw)
 
 
 @dataclass(frozen=True, slots=True)

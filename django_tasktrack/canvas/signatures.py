@@ -222,6 +222,25 @@ class Signature(dict[str, Any]):
 
         return enqueue(self.clone(args, kwargs, **options))
 
+    def apply(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run it to its end here and now, without rows.
+
+        Args:
+            args, kwargs: more arguments.
+            throw: raise what a task raised; by default as ``TASKTRACK["EAGER_PROPAGATES"]`` says.
+            **options: as ``Task.apply_async`` takes them.
+        """
+        from .plan import apply
+
+        return apply(self.clone(args, kwargs, **options), throw=throw)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the task's function here and now."""
         from .. import registry

@@ -158,15 +158,7 @@ class Settling:
             return
         self._progress_at = now + PROGRESS_EVERY
         writes = [
-            ProgressWrite(
-                claim.task_id,
-                claim.lease,
-                report.current,
-                report.total,
-                report.message,
-                report.meta,
-            )
-            for claim, report in self._reports.values()
+            ProgressWrite.of_report(claim, report) for claim, report in self._reports.values()
         ]
         self._write_some_progress(writes)
         self._reports.clear()

@@ -77,6 +77,8 @@ class Vendor:
 
     #: Seconds between two looks for what others have written; infinite where there is no cheap look.
     watch_every: ClassVar[float] = math.inf
+    #: How far every vendor's clock is ahead of its database's. Tests alone travel (``testing.travel``).
+    ahead: ClassVar[timedelta] = timedelta(0)
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -96,11 +98,11 @@ class Vendor:
         """The database's clock; an embedded database has this machine's."""
         sql = _CLOCKS.get(self.connection.vendor)
         if sql is None:
-            return timezone.now()
+            return timezone.now() + self.ahead
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
             (now,) = cursor.fetchone()
-        aware = now if timezone.is_aware(now) else now.replace(tzinfo=UTC)
+        aware = (now if timezone.is_aware(now) else now.replace(tzinfo=UTC)) + self.ahead
         return aware if settings.USE_TZ else timezone.make_naive(aware)
 
     # Enqueue

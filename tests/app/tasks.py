@@ -78,6 +78,14 @@ def enqueues(count: int) -> None:
         add.delay(number, number)
 
 
+remembered: list[tuple[Any, BaseException, str]] = []
+
+
+@task
+def remembers(request: Any, exc: BaseException, traceback: str) -> None:
+    remembered.append((request, exc, traceback))
+
+
 @task(bind=True, max_retries=0)
 def odd_once(self: Task[..., Any], number: int) -> int:
     """Fails until somebody has run it again."""
