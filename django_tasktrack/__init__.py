@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import goals as goals
+    from . import schedules as schedules
     from .declaration import Task as Task
     from .declaration import enqueue_many as enqueue_many
     from .declaration import shared_task as shared_task
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .result import AsyncResult as AsyncResult
 
 __version__ = "0.1.0"
-__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "shared_task", "task"]
+__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "schedules", "shared_task", "task"]
 
 _HOMES = {
     "AsyncResult": "result",
@@ -29,8 +30,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "goals":
-        return importlib.import_module(".goals", __name__)
+    if name in ("goals", "schedules"):
+        return importlib.import_module(f".{name}", __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

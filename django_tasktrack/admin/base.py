@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 _Model = TypeVar("_Model", bound=Model)
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import ModelAdmin as ModelAdmin
 else:
 
     class ModelAdmin(admin.ModelAdmin):
