@@ -58,6 +58,7 @@ class Maintenance:
         self._told_until: dict[str, float] = {}
         self._agenda: Agenda | None = None
         self._scheduler = Scheduler(vendor, self._known)
+        self._enqueued = False
         self._round_at = self._orphans_at = 0.0
         self._rounds_due_at = 0.0
 
@@ -76,12 +77,21 @@ class Maintenance:
             later = time.monotonic() + 2 * self.interval
             self._agenda, self._rounds_due_at = None, min(later, self._orphans_at)
 
-    def run(self, now: float) -> None:
-        """Do one round if it is time. ``now`` is monotonic; rounds are jittered, so workers spread."""
+    def run(self, now: float) -> bool:
+        """Do one round if it is time, and run schedules when it is theirs. ``now`` is monotonic; rounds are
+        jittered, so workers spread.
+
+        Returns:
+            Whether a schedule has enqueued something.
+        """
+        self._enqueued = False
         if now >= self._scheduler.due_at:
             self._do(self._run_schedules, now)
-        if now < self._rounds_due_at:
-            return
+        if now >= self._rounds_due_at:
+            self._run_round(now)
+        return self._enqueued
+
+    def _run_round(self, now: float) -> None:
         self._round_at = now + self.interval * random.uniform(0.8, 1.2)  # noqa: S311
         self._rounds_due_at = self._round_at
         for step in self._steps(now):
@@ -138,7 +148,7 @@ class Maintenance:
         pursuit.reconcile(self._vendor)
 
     def _run_schedules(self) -> None:
-        self._scheduler.run()
+        self._enqueued = self._scheduler.run()
 
     def _look_for_slots(self) -> None:
         self._scheduler.look()

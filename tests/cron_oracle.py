@@ -99,3 +99,14 @@ CHANGES = {
     "Pacific/Apia": (datetime(2011, 12, 30, 10, tzinfo=UTC),),
     "Asia/Kolkata": (datetime(2026, 1, 1, tzinfo=UTC),),
 }
+
+
+def changes(zone: str, year: int) -> list[datetime]:
+    """When the clocks of a zone change in a year, to the half hour, in UTC."""
+    place, half = ZoneInfo(zone), timedelta(minutes=30)
+    at, end, found = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC), []
+    while at < end:
+        if at.astimezone(place).utcoffset() != (at - half).astimezone(place).utcoffset():
+            found.append(at)
+        at += half
+    return found

@@ -55,7 +55,7 @@ def test_words_of_code_become_a_text_that_a_person_could_have_written(
     timing: timings.Timing, text: str
 ) -> None:
     assert timing.text == text
-    assert timings.rule(timing.text)
+    assert timings.rule(timing.text) == timings.rule(text)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_text_that_means_nothing_says_why_and_how_to_write_it(text: str, probl
         timings.rule(text)
 
 
-@pytest.mark.parametrize("name", ["Europe/Atlantis", "../etc/passwd", "Europe", "a\0b", "/tmp"])
+@pytest.mark.parametrize("name", ["Europe/Atlantis", "../etc/passwd", "Europe", "a\0b", "/etc"])
 def test_a_zone_that_there_is_not(name: str) -> None:
     with pytest.raises(InvalidSchedule, match="is unknown"):
         timings.rule("@daily", name)
@@ -219,6 +219,18 @@ FIELDS = st.builds(
 )
 
 
+def rule_of(fields: Fields, zone: str) -> timings.Rule | None:
+    """The rule; None for a day that no month has."""
+    try:
+        return timings.rule(fields.text, zone)
+    except InvalidSchedule:
+        days = fields.days or frozenset({1})
+        if not days & set(range(1, 29)):
+            return None
+        raise
+
+
+@pytest.mark.case("M5")
 @given(
     fields=FIELDS,
     place=st.sampled_from([(zone, at) for zone, times in CHANGES.items() for at in times]),
@@ -230,10 +242,8 @@ def test_slots_are_those_of_a_walk_minute_by_minute(
     zone, change = place
     start, end = change - before * MINUTE, change + 1500 * MINUTE
     told = slots(fields, ZoneInfo(zone), start, end)
-    try:
-        rule = timings.rule(fields.text, zone)
-    except InvalidSchedule as error:
-        assert "never comes" in str(error) or "bad day-of-month" in str(error)
+    rule = rule_of(fields, zone)
+    if rule is None:
         assert not told
         return
     found, at = [], rule.following(start, start)
@@ -243,15 +253,15 @@ def test_slots_are_those_of_a_walk_minute_by_minute(
     assert found == told
 
 
+@pytest.mark.case("M5")
 @given(fields=FIELDS, place=st.sampled_from(sorted(CHANGES)), offset=st.integers(0, 86_400 * 3))
 def test_whenever_it_is_asked_the_answer_is_the_same(
     fields: Fields, place: str, offset: int
 ) -> None:
     """No slot depends on what was asked before: a worker that starts in between finds the same ones."""
     change = CHANGES[place][-1]
-    try:
-        rule = timings.rule(fields.text, place)
-    except InvalidSchedule:
+    rule = rule_of(fields, place)
+    if rule is None:
         return
     after = change - timedelta(days=2) + timedelta(seconds=offset)
     slot = rule.following(after, after)

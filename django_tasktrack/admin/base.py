@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 _Model = TypeVar("_Model", bound=Model)
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin as ModelAdmin
+    from django.contrib.admin import ModelAdmin
 else:
 
     class ModelAdmin(admin.ModelAdmin):
@@ -31,6 +31,8 @@ else:
         def __class_getitem__(cls, item: Any) -> type[ModelAdmin]:
             return cls
 
+
+__all__ = ["REFRESH", "ModelAdmin", "ReadOnlyAdmin", "may", "refresh_context"]
 
 #: Seconds that ``?refresh=`` may ask for; anything else is ignored.
 REFRESH = (5, 10, 30, 60)

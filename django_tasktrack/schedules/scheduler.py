@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Collection
 
-from ..vendors import Vendor
+from ..vendors import Vendor, errors
 from .firing import fire_due, next_in
 from .planning import replan
 from .synchronising import synchronise
@@ -41,16 +41,30 @@ class Scheduler:
         """Ask when the next slot comes, where no agenda tells it."""
         self.heed(next_in(self._vendor, self._known))
 
-    def run(self) -> None:
-        """Run the slots that have come; the first time, bring the rows in line with the code before."""
+    def run(self) -> bool:
+        """Run the slots that have come; the first time, bring the rows in line with the code before.
+
+        Returns:
+            Whether there were any.
+        """
         self.due_at = time.monotonic() + _PAUSE
         if not self._synchronised:
-            synchronise(self._vendor, self._known)
-            self._synchronised = True
-        for fired in fire_due(self._vendor, self._known):
-            joined = " (was there already)" if fired.joined else ""
-            logger.info("Schedule %s: task %s%s", fired.schedule, fired.task_id, joined)
+            self._synchronise()
+        fired = fire_due(self._vendor, self._known)
+        for one in fired:
+            joined = " (was there already)" if one.joined else ""
+            logger.info("Schedule %s: task %s%s", one.schedule, one.task_id, joined)
         self.look()
+        return bool(fired)
+
+    def _synchronise(self) -> None:
+        try:
+            synchronise(self._vendor, self._known)
+        except Exception as error:
+            if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):
+                raise  # the database: the next turn begins anew
+            logger.exception("Schedules could not be brought in line with the code.")
+        self._synchronised = True
 
     def tidy(self) -> None:
         """What is done now and then: plan rows that were made by hand."""
