@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -276,8 +276,8 @@ def aware(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def stored(at: Any) -> Any:
-    """A time in UTC (or None) as rows have it."""
-    if at is None or settings.USE_TZ:
+def stored(at: datetime) -> datetime:
+    """A time in UTC as rows have it."""
+    if settings.USE_TZ:
         return at
     return at.astimezone(zone_of("")).replace(tzinfo=None)

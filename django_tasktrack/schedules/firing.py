@@ -87,7 +87,7 @@ def _fire(vendor: Vendor, pk: int, now: datetime) -> list[Fired]:
     fired = [one for slot in slots if (one := _fire_slot(vendor, row, slot, now))]
     if slots:
         row.last_at = stored(slots[-1])
-    row.next_at, row.problem = stored(rule.following(aware(now), aware(row.next_at))), ""
+    row.next_at, row.problem = planning.next_after(rule, now, aware(row.next_at)), ""
     row.save(using=vendor.using, update_fields=["last_at", *planning.PLANNED])
     return fired
 

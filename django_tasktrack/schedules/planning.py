@@ -10,7 +10,7 @@ from .. import timings, transitions
 from ..exceptions import InvalidSchedule, TasktrackError
 from ..models import Schedule, Worker
 from ..payloads import printable
-from ..timings import aware, stored
+from ..timings import Rule, aware, stored
 from ..vendors import Vendor
 from .declared import Entry
 
@@ -26,9 +26,22 @@ def plan(row: Schedule, now: datetime) -> None:
     if not row.is_active:
         return
     try:
-        row.next_at = stored(timings.first(timings.rule(row.timing, row.timezone), aware(now)))
+        rule = timings.rule(row.timing, row.timezone)
     except InvalidSchedule as error:
         row.problem = told(error)
+    else:
+        row.next_at = next_after(rule, now, since=aware(now).replace(microsecond=0))
+
+
+def next_after(rule: Rule, now: datetime, since: datetime) -> datetime | None:
+    """The first slot after ``now``, both as rows have them.
+
+    Without USE_TZ the second pass of an hour that comes twice looks like the first, and is left out.
+    """
+    slot = rule.following(aware(now), since)
+    while slot is not None and stored(slot) <= now:
+        slot = rule.following(slot, since)
+    return None if slot is None else stored(slot)
 
 
 def told(error: BaseException) -> str:

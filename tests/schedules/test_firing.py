@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -307,21 +308,37 @@ def test_when_the_next_slot_comes() -> None:
     assert firing.next_in(vendor, KNOWN) == pytest.approx(30, abs=5)
 
 
-def test_without_time_zones_in_the_database_slots_are_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def _local_times() -> Iterator[None]:
     """USE_TZ = False: rows have the site's local times."""
     with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
         connections["default"].__dict__.pop("timezone", None)
-        try:
-            local = datetime(2026, 5, 6, 14, 0)
-            row = make_schedule(timing="0 14 * * *", next_at=local)
-            (fired,) = firing.fire_due(the_vendor(), KNOWN, now=local + MINUTE)
-            assert fired.slot == NOON == aware(local)
-            row.refresh_from_db()
-            assert (row.last_at, row.next_at) == (local, local + timedelta(days=1))
-        finally:
-            connections["default"].__dict__.pop("timezone", None)
+        yield
+    connections["default"].__dict__.pop("timezone", None)
+
+
+@pytest.mark.usefixtures("_local_times")
+def test_without_time_zones_in_the_database_slots_are_the_same() -> None:
+    local = datetime(2026, 5, 6, 14, 0)
+    row = make_schedule(timing="0 14 * * *", next_at=local)
+    (fired,) = fire(local + MINUTE)
+    assert fired.slot == NOON == aware(local)
+    row.refresh_from_db()
+    assert (row.last_at, row.next_at) == (local, local + timedelta(days=1))
+
+
+@pytest.mark.usefixtures("_local_times")
+def test_without_them_nothing_runs_in_the_second_pass_of_an_hour() -> None:
+    """The clock goes from 02:59 back to 02:00; what is due is asked as it goes."""
+    row = make_schedule(timing="*/20 * * * *", next_at=datetime(2026, 10, 25, 2, 0))
+    clock = [datetime(2026, 10, 25, 2, minute) for minute in range(60)]
+    for now in [*clock, *clock, datetime(2026, 10, 25, 3, 0)]:
+        fire(now)
+        row.refresh_from_db()
+        assert row.next_at
+        assert row.next_at > now, "else a worker would ask without a pause"
+    slots = row.slots.order_by("slot").values_list("slot", flat=True)
+    assert [(at.hour, at.minute) for at in slots] == [(2, 0), (2, 20), (2, 40), (3, 0)]
 
 
 def test_errors_are_logged_with_the_schedule_s_name(caplog: pytest.LogCaptureFixture) -> None:
