@@ -6,19 +6,17 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from .. import registry, timings
+from .. import timings
 from ..exceptions import TasktrackError
 from ..models import Schedule
 from ..schedules import firing, planning
@@ -27,56 +25,12 @@ from . import render, task_page
 from .base import ModelAdmin, may, refresh_context
 from .changelists import StrictChangeList
 from .filters import ChoiceFilter
+from .schedule_form import ScheduleForm
 
 #: Times that the page of a schedule names: those to come, and those that were.
 _SHOWN = 5
 _PAYLOAD = ("args", "kwargs")
 _READ_ONLY = ("condition_column", "next_times", "last_slots", "source_column")
-
-
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a row says is checked as a declaration is."""
-
-    task = forms.ChoiceField(label=gettext_lazy("task"))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        names = dict.fromkeys([*registry.names(), *filter(None, [self.instance.task])])
-        if "task" in self.fields:
-            self.fields["task"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-
-    def clean_args(self) -> Any:
-        return self.cleaned_data["args"] or []
-
-    def clean_kwargs(self) -> Any:
-        return self.cleaned_data["kwargs"] or {}
-
-    def clean_catch_up(self) -> int:
-        value: int = self.cleaned_data["catch_up"]
-        if value > timings.MOST:
-            raise forms.ValidationError(_("At most %(n)s.") % {"n": timings.MOST})
-        return value
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if not self.errors:
-            self._check(cleaned)
-        return cleaned
-
-    def _check(self, cleaned: dict[str, Any]) -> None:
-        row = Schedule(
-            name=self.instance.name, args=self.instance.args, kwargs=self.instance.kwargs
-        )
-        for name, value in cleaned.items():
-            setattr(row, name, value)
-        try:
-            rule = timings.rule(row.timing, row.timezone)
-            planning.entry_of_row(row).new_task()
-        except (TasktrackError, TypeError) as error:
-            raise forms.ValidationError(str(error)) from None
-        asked = planning.WHEN & set(self.changed_data)
-        if row.enabled and asked and timings.first(rule, timings.aware(timezone.now())) is None:
-            raise forms.ValidationError(_("It has no slot to come: its time lies in the past."))
 
 
 class ScheduleConditionFilter(ChoiceFilter):

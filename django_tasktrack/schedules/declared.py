@@ -90,13 +90,14 @@ def _read(name: Any, given: Any, task: str | None = None) -> Entry | Wrong:
     try:
         entry = entry_of(name, given, task)
         entry.check()
-    except (TasktrackError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  a task's unique_key is code of the project's
         return Wrong(str(name), *_said(error))
     return entry
 
 
 def _said(error: Exception) -> tuple[str, str]:
-    problem, _, hint = str(error).partition(" Hint: ")
+    text = str(error) if isinstance(error, (TasktrackError, TypeError)) else repr(error)
+    problem, _, hint = text.partition(" Hint: ")
     return problem, hint
 
 

@@ -46,7 +46,8 @@ def next_after(rule: Rule, now: datetime, since: datetime) -> datetime | None:
 
 def told(error: BaseException) -> str:
     """An error as a row can keep it."""
-    return printable(str(error) or type(error).__name__)[:255]
+    text = str(error) if isinstance(error, (TasktrackError, TypeError)) else repr(error)
+    return printable(text)[:255]
 
 
 def entry_of_row(row: Schedule) -> Entry:
@@ -59,7 +60,7 @@ def problem_of(row: Schedule) -> str:
     """Why a row cannot be run; nothing, where it can."""
     try:
         entry_of_row(row).check()
-    except (TasktrackError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  a task's unique_key is code of the project's
         return told(error)
     return ""
 

@@ -14,7 +14,7 @@ from .synchronising import synchronise
 
 logger = logging.getLogger("django_tasktrack.worker")
 
-#: Between two tries of what has failed, in seconds.
+#: Between two tries of what has failed, in seconds; half of it, where somebody holds a schedule.
 _PAUSE = 1.0
 
 
@@ -55,6 +55,8 @@ class Scheduler:
             joined = " (was there already)" if one.joined else ""
             logger.info("Schedule %s: task %s%s", one.schedule, one.task_id, joined)
         self.look()
+        if not fired:  # what is due all the same is held by somebody
+            self.due_at = max(self.due_at, time.monotonic() + _PAUSE / 2)
         return bool(fired)
 
     def _synchronise(self) -> None:

@@ -1366,6 +1366,13 @@ MUTANTS = (
         (_FOLLOWS, "-k", "leaves_what_a_worker_writes"),
     ),
     Mutant(
+        "schedules: a held one is asked for with a pause",
+        "django_tasktrack/schedules/scheduler.py",
+        "            self.due_at = max(self.due_at, time.monotonic() + _PAUSE / 2)\n",
+        "            pass\n",
+        ("tests/schedules/test_scheduler.py", "-k", "without_a_pause"),
+    ),
+    Mutant(
         "schedules: one that cannot be run holds up no other",
         _FIRING,
         "            transitions.whole(vendor, partial(_go_on, vendor, pk, now, planning.told(error)))",

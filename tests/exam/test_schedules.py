@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -138,7 +138,6 @@ def test_three_schedulers_one_killed_one_frozen_run_each_slot_once(
         wait_for(2 * ticks // 5)
         freeze(three[1], frozen_for)
         wait_for(ticks)
-        stopped_at = datetime.now(UTC)
     found = slots()
     late = max(row.enqueued_at - row.slot for row in ScheduleSlot.objects.all())
     figures |= {
@@ -149,7 +148,7 @@ def test_three_schedulers_one_killed_one_frozen_run_each_slot_once(
     assert found == [found[0] + n * timedelta(seconds=1) for n in range(len(found))], (
         "none is missing"
     )
-    assert found[-1] <= stopped_at + timedelta(seconds=5)
+    assert all(row.enqueued_at >= row.slot for row in ScheduleSlot.objects.all()), "none is early"
     assert TrackedTask.objects.count() == len(found) >= ticks
     assert not ScheduleSlot.objects.filter(joined=True).exists()
     with worker("-c", "2", "-P", "threads"):

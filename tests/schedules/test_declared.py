@@ -158,6 +158,17 @@ def test_a_task_that_says_nonsense_is_a_task_all_the_same() -> None:
     assert "tests.nonsense" in message.msg
 
 
+def test_a_unique_key_that_raises_is_told_and_breaks_nothing() -> None:
+    def key(*args: object) -> str:
+        raise KeyError("customer")
+
+    @task(name="tests.keyed", schedule="@daily", unique_key=key)
+    def keyed() -> None: ...
+
+    (message,) = check_schedules()
+    assert "KeyError('customer')" in message.msg
+
+
 @pytest.mark.parametrize("given", [[], "x", 5])
 def test_schedules_are_a_dict(given: object) -> None:
     with settings_of(given):

@@ -237,7 +237,10 @@ def test_what_the_database_refuses_leaves_neither_task_nor_slot(
     assert not tasks()
     assert not ScheduleSlot.objects.exists()
     row = Schedule.objects.get()
-    assert (row.problem, row.next_at) == ("Incorrect string value", NOON + 60 * MINUTE)
+    assert (row.problem, row.next_at) == (
+        "DataError('Incorrect string value')",
+        NOON + 60 * MINUTE,
+    )
 
 
 def test_a_database_that_fails_costs_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:

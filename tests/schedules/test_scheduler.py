@@ -145,6 +145,20 @@ def test_rows_that_cannot_be_brought_in_line_keep_no_slot_from_being_run(
     assert "Incorrect string value" in caplog.text
 
 
+def test_a_schedule_that_somebody_holds_is_not_asked_for_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    due_in(-1)
+    made = Scheduler(the_vendor(), registry.names())
+    with monkeypatch.context() as patch:
+        patch.setattr(firing, "_held", lambda *_: None)
+        assert made.run() is False
+    assert made.due_at > time.monotonic() + 0.3
+    made.heed(-1.0)
+    assert made.due_at <= time.monotonic(), "at each look, though"
+    assert made.run() is True
+
+
 def test_each_run_is_told(caplog: pytest.LogCaptureFixture) -> None:
     due_in(-1)
     with caplog.at_level(logging.INFO):
