@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import goals as goals
+    from . import schedules as schedules
     from .canvas import Signature as Signature
     from .canvas import chain as chain
     from .canvas import chord as chord
@@ -47,6 +48,7 @@ __all__ = [
     "group",
     "maybe_signature",
     "result_from_tuple",
+    "schedules",
     "shared_task",
     "signature",
     "task",
@@ -78,8 +80,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "goals":
-        return importlib.import_module(".goals", __name__)
+    if name in ("goals", "schedules"):
+        return importlib.import_module(f".{name}", __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

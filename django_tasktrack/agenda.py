@@ -17,6 +17,7 @@ class Agenda(NamedTuple):
         unknown: a task is due in its queues whose name it does not know.
         held: a task is held because no worker knew its name.
         goals: a goal is past its deadline, or past its pause.
+        slot_in: seconds until a schedule's next slot; None: there is none.
     """
 
     due: bool
@@ -27,3 +28,4 @@ class Agenda(NamedTuple):
     unknown: bool
     held: bool
     goals: bool
+    slot_in: float | None = None

@@ -9,7 +9,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf
@@ -78,6 +78,50 @@ def check_eager(
             hint="It is for tests: leave it out.",
             id="tasktrack.W010",
         )
+    ]
+
+
+@register()
+def check_schedules(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """What is declared of schedules means something."""
+    from .schedules.declared import problems  # needs the models
+
+    if check_settings():
+        return []
+    return [
+        Error(f"Schedule {one.name}: {one.problem}", hint=one.hint or None, id="tasktrack.E016")
+        for one in problems()
+    ]
+
+
+@register(Tags.database)
+def check_rows_of_schedules(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """So do the rows, which people change."""
+    from .models import Schedule  # checks are loaded before the models
+    from .schedules.planning import problem_of
+
+    using = router.db_for_write(Schedule)
+    if using not in (databases or []) or check_settings():
+        return []
+    try:
+        rows = list(Schedule.objects.using(using).active())
+    except DatabaseError:  # before the first migrate
+        return []
+    found = ((row, problem_of(row)) for row in rows)
+    return [
+        checks.Warning(
+            f"Schedule {row.name} cannot be run: {problem}",
+            hint="Change or disable it in the admin.",
+            id="tasktrack.W016",
+        )
+        for row, problem in found
+        if problem
     ]
 
 

@@ -56,6 +56,8 @@ class Config:
     #: For tests: calls run at once where they stand, without a row; and what their bodies raise is raised there.
     ALWAYS_EAGER: bool = False
     EAGER_PROPAGATES: bool = False
+    #: Schedules by name, in the shape of Celery's beat_schedule.
+    SCHEDULES: dict[str, Any] | None = None
 
 
 _POSITIVE = {"HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"}
@@ -111,6 +113,8 @@ def _wrong_type(annotation: str, given: object) -> str | None:
         return None if optional else {"str": "a string"}.get(kind, "a number")
     if kind == "str":
         return None if isinstance(given, str) and given else "a string"
+    if kind.startswith("dict"):
+        return None if isinstance(given, dict) else "a dict of schedules by name"
     number = isinstance(given, (int, float) if kind == "float" else int)
     if not number or isinstance(given, bool):
         return "a number of seconds" if kind == "float" else "a whole number"
@@ -124,6 +128,8 @@ def _expected(annotation: str, default: object) -> str:
         return f"Leave it out for {default}."
     if kind == "str":
         return f"Give a string, such as {default!r}."
+    if kind.startswith("dict"):
+        return 'Write {"nightly": {"task": "app.tasks.tidy", "schedule": "0 3 * * *"}}.'
     if kind == "float":
         return f"Give seconds or a timedelta{', or None for ever' if optional else ''}."
     return (

@@ -73,6 +73,7 @@ class Task(Generic[P, R]):
             soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
             rerun_if_lost=options.on_lost == "retry",
             unique_key=options.key_of_call(),
+            schedule=options.schedule,
         )
         registry.register(self._definition)
 
@@ -358,6 +359,7 @@ def task(
     soft_time_limit: float | timedelta | None = ...,
     on_lost: Literal["retry", "fail"] = ...,
     unique_key: str | Callable[..., str | None] | None = ...,
+    schedule: Any = ...,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
@@ -385,6 +387,9 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             ends it in FAILURE (at most once).
         unique_key: what no two unfinished calls may share: a text, or a function of the call's arguments
             that returns one, or None for a call that need not be unique. See ``apply_async``.
+        schedule: when workers enqueue it by themselves: ``crontab(...)``, ``every(...)``, ``once(...)``, a
+            ``timedelta`` or a text; or a dict with more, as in ``TASKTRACK["SCHEDULES"]``. What is wrong with
+            it is told by ``manage.py check``.
 
     Raises:
         InvalidTask: an option has a value that it cannot have, or this is no function for a task.

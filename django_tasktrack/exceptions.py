@@ -60,6 +60,10 @@ class DuplicateTaskId(TasktrackError, ValueError):
     """``task_id=`` names a task that exists."""
 
 
+class InvalidSchedule(InvalidTask):
+    """A schedule says when, or what, in words that mean nothing."""
+
+
 class GoalClosed(TasktrackError):
     """The goal has ended without being achieved; ``reopen=True`` starts it again."""
 

@@ -14,6 +14,7 @@ from . import pursuit, transitions
 from .agenda import Agenda
 from .changes import Written
 from .models import Worker
+from .schedules.scheduler import Scheduler
 from .vendors import Vendor, errors
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -56,44 +57,69 @@ class Maintenance:
         self._refused: set[UUID] = set()
         self._told_until: dict[str, float] = {}
         self._agenda: Agenda | None = None
+        self._scheduler = Scheduler(vendor, self._known)
+        self._enqueued = False
         self._round_at = self._orphans_at = 0.0
-        self.due_at = 0.0
+        self._rounds_due_at = 0.0
+
+    @property
+    def due_at(self) -> float:
+        """When to call ``run`` next, by the monotonic clock."""
+        return min(self._rounds_due_at, self._scheduler.due_at)
 
     def heed(self, agenda: Agenda) -> None:
         """The next round need only do what this says; where it says nothing, there is none before the
         next agenda."""
+        self._scheduler.heed(agenda.slot_in)
         if any(_UPKEEP(agenda)):
-            self._agenda, self.due_at = agenda, self._round_at
+            self._agenda, self._rounds_due_at = agenda, self._round_at
         else:
             later = time.monotonic() + 2 * self.interval
-            self._agenda, self.due_at = None, min(later, self._orphans_at)
+            self._agenda, self._rounds_due_at = None, min(later, self._orphans_at)
 
-    def run(self, now: float) -> None:
-        """Do one round if it is time. ``now`` is monotonic; rounds are jittered, so workers spread."""
-        if now < self.due_at:
-            return
+    def run(self, now: float) -> bool:
+        """Do one round if it is time, and run schedules when it is theirs. ``now`` is monotonic; rounds are
+        jittered, so workers spread.
+
+        Returns:
+            Whether a schedule has enqueued something.
+        """
+        self._enqueued = False
+        if now >= self._scheduler.due_at:
+            self._do(self._run_schedules, now)
+        if now >= self._rounds_due_at:
+            self._run_round(now)
+        return self._enqueued
+
+    def _run_round(self, now: float) -> None:
         self._round_at = now + self.interval * random.uniform(0.8, 1.2)  # noqa: S311
-        self.due_at = self._round_at
+        self._rounds_due_at = self._round_at
         for step in self._steps(now):
-            try:
-                step()
-            except Exception as error:  # one task or goal that is odd must not end the worker
-                if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):
-                    raise  # the database: the next round does it
-                self._tell_failure(step.__name__.strip("_"), now)
+            self._do(step, now)
         # Far from the database a round takes long, and tasks wait meanwhile.
         ended = time.monotonic()
-        self._round_at = self.due_at = max(self._round_at, ended + 2 * (ended - now))
+        self._round_at = self._rounds_due_at = max(self._round_at, ended + 2 * (ended - now))
+
+    def _do(self, step: Callable[[], None], now: float) -> None:
+        try:
+            step()
+        except Exception as error:  # one task or goal that is odd must not end the worker
+            if isinstance(error, errors.TROUBLE) and not errors.may_be_the_data_s(error):
+                raise  # the database: the next round does it
+            self._tell_failure(step.__name__.strip("_"), now)
 
     def _steps(self, now: float) -> Iterable[Callable[[], None]]:
         """What this round does: what the last agenda says, once; without one, all."""
         agenda, self._agenda = self._agenda, None
         steps = (self._rescue, self._expire, self._hold_unknown, self._unhold, self._pursue)
         yield from compress(steps, repeat(True) if agenda is None else _UPKEEP(agenda))
+        if agenda is None:
+            yield self._look_for_slots
         if now >= self._orphans_at:
             self._orphans_at = now + _ORPHANS_EVERY * self.interval
             yield self._adopt_orphans
             yield self._follow_up
+            yield self._scheduler.tidy
 
     def _tell_failure(self, step: str, now: float) -> None:
         """Say which step the current exception has broken off, and not again at once."""
@@ -121,6 +147,12 @@ class Maintenance:
 
     def _pursue(self) -> None:
         pursuit.reconcile(self._vendor)
+
+    def _run_schedules(self) -> None:
+        self._enqueued = self._scheduler.run()
+
+    def _look_for_slots(self) -> None:
+        self._scheduler.look()
 
     def _adopt_orphans(self) -> None:
         pursuit.adopt_orphans(self._vendor)

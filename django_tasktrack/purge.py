@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from . import transitions
 from .conf import config
-from .models import Link, Progress, PurgeHorizon, StateChange, TrackedTask
+from .models import Link, Progress, PurgeHorizon, ScheduleSlot, StateChange, TrackedTask
 from .states import FINAL, Stage, State
 from .vendors import Vendor, task_database, vendor_for
 
@@ -42,6 +44,9 @@ def purge(
     vendor = vendor_for(using or task_database())
     now = vendor.now()
     kept = {state: _retention(state, older_than) for state in sorted(FINAL)}
+    longest = [retention for retention in kept.values() if retention is not None]
+    if len(longest) == len(kept) and not dry_run:
+        _purge_slots(vendor, now - timedelta(seconds=max(longest)))
     return [
         _purge_state(vendor, state, now - timedelta(seconds=retention), dry_run)
         for state, retention in kept.items()
@@ -55,6 +60,22 @@ def _retention(state: State, older_than: float | None) -> float | None:
         return older_than
     settings = config()
     return settings.FAILURE_RETENTION if state is State.FAILURE else settings.RETENTION
+
+
+def _purge_slots(vendor: Vendor, before: datetime) -> None:
+    """Delete slots of schedules that are older than any task that is kept."""
+    old = ScheduleSlot.objects.using(vendor.using).filter(enqueued_at__lte=before)
+    tasks = TrackedTask.objects.using(vendor.using).filter(pk=OuterRef("task_id"))
+
+    def delete_some() -> int:
+        ids = list(
+            old.exclude(Exists(tasks)).order_by("enqueued_at").values_list("pk", flat=True)[:BATCH]
+        )
+        ScheduleSlot.objects.using(vendor.using).filter(pk__in=ids).delete()
+        return len(ids)
+
+    while transitions.whole(vendor, delete_some) == BATCH:
+        pass
 
 
 def _purge_state(vendor: Vendor, state: State, before: datetime, dry_run: bool) -> Purged:

@@ -15,7 +15,13 @@ from .exceptions import TasktrackError
 from .states import FINAL, UNFINISHED, WAITING, Stage
 
 if TYPE_CHECKING:
-    from .models import Goal, StateChange, TrackedTask, Worker  # noqa: F401  for the generics below
+    from .models import (  # noqa: F401  for the generics below
+        Goal,
+        Schedule,
+        StateChange,
+        TrackedTask,
+        Worker,
+    )
 
 _Model = TypeVar("_Model", bound=models.Model)
 
@@ -104,3 +110,15 @@ class GoalQuerySet(models.QuerySet["Goal"]):
     def for_subject(self, subject: models.Model) -> Self:
         """Goals that are about this model instance."""
         return self.filter(subject_type=subject._meta.label_lower, subject_id=str(subject.pk))
+
+
+class ScheduleQuerySet(models.QuerySet["Schedule"]):
+    """Questions about schedules."""
+
+    def active(self) -> Self:
+        """Those whose slots are to be run."""
+        return self.filter(enabled=True, withdrawn_at__isnull=True)
+
+    def awaited(self, tasks: Iterable[str]) -> Self:
+        """Active ones of these tasks that have a slot to come."""
+        return self.active().filter(next_at__isnull=False, task__in=list(tasks))

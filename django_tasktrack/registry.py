@@ -28,6 +28,7 @@ class Definition:
         soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
         rerun_if_lost: whether it runs again when its worker died.
         unique_key: what no two unfinished calls may share, from the arguments of a call; None: nothing.
+        schedule: when it is wanted by itself, as it was declared; None: never.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Definition:
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
     unique_key: Callable[..., str | None] | None = None
+    schedule: Any = field(default=None, compare=False)
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.

@@ -35,6 +35,7 @@ class TaskOptions:
     soft_time_limit: float | timedelta | None = None
     on_lost: Literal["retry", "fail"] = "retry"
     unique_key: str | Callable[..., str | None] | None = None
+    schedule: Any = None
 
     def __post_init__(self) -> None:
         if self.on_lost not in ("retry", "fail"):

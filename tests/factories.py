@@ -10,9 +10,10 @@ from django.utils import timezone
 from django_tasktrack import goal_writes, outcomes, transitions
 from django_tasktrack.changes import Change, NewTask, ProgressWrite
 from django_tasktrack.ids import new_id
-from django_tasktrack.models import Goal, TrackedTask, Worker
+from django_tasktrack.models import Goal, Schedule, TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, Outcome
 from django_tasktrack.payloads import encode
+from django_tasktrack.schedules import planning
 from django_tasktrack.states import State
 from django_tasktrack.vendors import Vendor, task_database, vendor_for
 
@@ -29,6 +30,16 @@ def make_worker(**values: Any) -> Worker:
 def make_goal(**values: Any) -> Goal:
     given = {"kind": "invoice.delivered", "key": "INV-42", "task_name": NAME}
     return Goal.objects.create(**{**given, "created_at": timezone.now(), **values})
+
+
+def make_schedule(**values: Any) -> Schedule:
+    """A row as a person makes it; planned from now on, unless ``next_at`` says otherwise."""
+    given = {"name": "nightly", "task": "tests.app.tasks.echo", "timing": "every 60 s", **values}
+    row = Schedule(**given)
+    if "next_at" not in given:
+        planning.plan(row, vendor_for(task_database()).now())
+    row.save()
+    return row
 
 
 def new_task(**values: Any) -> NewTask:

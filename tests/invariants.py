@@ -18,6 +18,7 @@ from django_tasktrack.models import (
     GoalAttempt,
     Link,
     Progress,
+    ScheduleSlot,
     StateChange,
     TrackedTask,
     Worker,
@@ -62,6 +63,7 @@ def check(
     if acknowledged is not None:
         _check_acknowledged(tasks, acknowledged, ran, purged)
     _check_keys(tasks)
+    _check_slots()
     _check_progress()
     _check_goals()
     _check_links(quiet=quiet)
@@ -188,6 +190,18 @@ def _check_keys(tasks: Iterable[TrackedTask]) -> None:
         assert task.active_key == active, f"I8 {task}: {task.active_key!r} of {task.unique_key!r}"
     held = Counter(task.active_key for task in tasks if task.active_key is not None)
     assert not [key for key, count in held.items() if count > 1], f"I8 {held}"
+
+
+def _check_slots() -> None:
+    slots = list(ScheduleSlot.objects.values_list("schedule_id", "slot", "task_id", "joined"))
+    per_slot = Counter((schedule, slot) for schedule, slot, _, _ in slots)
+    assert not [slot for slot, count in per_slot.items() if count > 1], f"I8 {per_slot}"
+    enqueued = [task_id for _, _, task_id, joined in slots if not joined]
+    assert len(enqueued) == len(set(enqueued)), "I8 one task for two slots"
+    first = StateChange.objects.filter(seq=1, actor__startswith="schedule:")
+    assert set(first.values_list("task_id", flat=True)) <= set(enqueued), (
+        "I8 a task without its slot"
+    )
 
 
 def _check_progress() -> None:

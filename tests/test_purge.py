@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,6 +19,7 @@ from django_tasktrack.models import (
     GoalAttempt,
     Progress,
     PurgeHorizon,
+    ScheduleSlot,
     StateChange,
     TrackedTask,
 )
@@ -25,7 +27,7 @@ from django_tasktrack.purge import purge
 from django_tasktrack.states import FINAL, UNFINISHED, State
 
 from .app.tasks import echo
-from .factories import make_goal, make_task
+from .factories import make_goal, make_schedule, make_task
 from .inline import the_vendor
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +54,30 @@ def test_old_finished_tasks_go_with_all_that_hangs_on_them() -> None:
     assert not StateChange.objects.filter(task_id=old.pk).exists()
     assert StateChange.objects.filter(task_id=young.pk).count() == 3
     assert [progress.task_id for progress in Progress.objects.all()] == [young.pk]
+
+
+def test_slots_of_schedules_go_when_they_are_older_than_any_task_that_is_kept() -> None:
+    row = make_schedule()
+
+    def slot_of(task_id: UUID, days: float) -> ScheduleSlot:
+        at = the_vendor().now() - timedelta(days=days)
+        return ScheduleSlot.objects.create(
+            schedule=row, name=row.name, slot=at, task_id=task_id, enqueued_at=at
+        )
+
+    old, young = slot_of(new_id(), 31), slot_of(new_id(), 29)
+    waits = slot_of(make_task().pk, 1000)
+    purge(dry_run=True)
+    assert ScheduleSlot.objects.count() == 3
+    purge()
+    assert set(ScheduleSlot.objects.all()) == {young, waits}
+    assert not ScheduleSlot.objects.filter(pk=old.pk).exists()
+    with override_settings(TASKTRACK={"FAILURE_RETENTION": None}):
+        slot_of(new_id(), 1000)
+        purge()
+    assert ScheduleSlot.objects.count() == 3, "where tasks are kept for ever, so are they"
+    purge(older_than=0)
+    assert list(ScheduleSlot.objects.all()) == [waits]
 
 
 def test_unfinished_tasks_stay_however_old_they_are() -> None:

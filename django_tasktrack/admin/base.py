@@ -32,6 +32,8 @@ else:
             return cls
 
 
+__all__ = ["REFRESH", "ModelAdmin", "ReadOnlyAdmin", "may", "refresh_context"]
+
 #: Seconds that ``?refresh=`` may ask for; anything else is ignored.
 REFRESH = (5, 10, 30, 60)
 

@@ -47,6 +47,10 @@ _LOOKS = {
     "alive": (_PULSE, "good"),
     "stopped": (_SQUARE, "off"),
     "lost": (_ALARM, "bad"),
+    "enabled": (_CHECK, "good"),
+    "disabled": (_BAN, "off"),
+    "withdrawn": (_SQUARE, "off"),
+    "problem": (_ALARM, "bad"),
 }
 
 

@@ -60,6 +60,11 @@ class Claiming:
         self._claim_at = self._promote_at = 0.0
         self._pause = self._plan.poll_min
 
+    def expect_more(self) -> None:
+        """This worker itself has enqueued something: a burst is not over before it has run."""
+        self.look_now()
+        self._more = True
+
     def look_at(self, moment: float) -> None:
         """A task of ours will be due at this monotonic moment."""
         self._claim_at = min(self._claim_at, moment)

@@ -150,7 +150,8 @@ class DatabaseEngine:
         self._revoking.run()
         self._supply()
         self._strays.run()
-        self._maintenance.run(time.monotonic())
+        if self._maintenance.run(time.monotonic()):
+            self._claiming.expect_more()
         if self._plan.burst and self._is_drained():
             return True
         self._wait_until(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..models import Goal, TrackedTask, Worker
+from ..models import Goal, Schedule, TrackedTask, Worker
 from ..states import Stage
 
-_TASK, _WORKER, _GOAL = (model._meta.db_table for model in (TrackedTask, Worker, Goal))
+_TASK, _WORKER, _GOAL, _SCHEDULE = (
+    model._meta.db_table for model in (TrackedTask, Worker, Goal, Schedule)
+)
 _ALIVE = "stopped_at IS NULL AND lost_at IS NULL"
 _UNMET = ", ".join(f"'{state}'" for state in Goal.UNMET)
 
@@ -57,7 +59,9 @@ SELECT
     EXISTS (SELECT FROM {_GOAL}
             WHERE state IN ({_UNMET}) AND deadline < (SELECT now FROM clock))
     OR EXISTS (SELECT FROM {_GOAL} WHERE state = '{Goal.State.OPEN}'
-               AND next_attempt_at <= (SELECT now FROM clock))
+               AND next_attempt_at <= (SELECT now FROM clock)),
+    (SELECT extract(epoch FROM min(next_at) - (SELECT now FROM clock))::float8 FROM {_SCHEDULE}
+     WHERE next_at IS NOT NULL AND enabled AND withdrawn_at IS NULL AND task = ANY (%(names)s))
 """
 
 

@@ -45,10 +45,7 @@ CASES: dict[str, Case] = {
         "restart under the same name; the dead worker's row deleted first",
         deviation="where the system does not give the same pid, the dead worker's row says so; R or the boot, whichever is longer",
     ),
-    "6": Case(
-        "crash points: the process ends before and after every statement",
-        deviation="without schedules, which come later",
-    ),
+    "6": Case("crash points: the process ends before and after every statement"),
     "7": Case(
         "a worker is frozen for 15 s and wakes up",
         SERVERS,
@@ -154,6 +151,14 @@ CASES: dict[str, Case] = {
         "workers an hour ahead and behind",
         deviation="not on SQLite, which has the clock of its process; needs libfaketime, which is compiled",
     ),
+    "47": Case(
+        "clocks that change in Berlin, New York and on Lord Howe, against an oracle",
+        deviation="two days around each change, of twelve years",
+    ),
+    "48": Case(
+        "three schedulers, one killed, one frozen for 15 s, 120 ticks of a second",
+        deviation="it makes up for missed slots, so that none may be missing either",
+    ),
     "49": Case("a task that nobody knows"),
     "50": Case(
         "old and new code together over a migration",
@@ -189,8 +194,7 @@ CASES: dict[str, Case] = {
     "M2": Case(
         "interleavings of two connections",
         SERVERS,
-        deviation="two connections, not three; beyond 1,000 orders a sample of the others; without schedules"
-        " (tick/tick), which come later",
+        deviation="two connections, not three; beyond 1,000 orders a sample of the others",
     ),
     "M3": Case("seeded failpoints"),
     "M4": Case(
@@ -199,8 +203,8 @@ CASES: dict[str, Case] = {
         deviation="three workers with one task and two or three claims; two tasks with one claim each",
     ),
     "M5": Case(
-        "properties: payloads, backoff",
-        deviation="cron and redaction come with their features",
+        "properties: payloads, backoff, cron",
+        deviation="redaction comes with its feature",
     ),
     "M6": Case("soak with random faults and the ledger"),
 }

@@ -57,6 +57,12 @@ _MODELS, _QUERYSETS = "django_tasktrack/models.py", "django_tasktrack/querysets.
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
 _LINKS, _CANVAS = "django_tasktrack/transitions/links.py", "tests/canvas/test_running.py"
 _HYGIENE_TESTS = "tests/pools/test_hygiene.py"
+_CRONS, _TIMINGS = "django_tasktrack/crons.py", "django_tasktrack/timings.py"
+_FIRING, _FIRES = "django_tasktrack/schedules/firing.py", "tests/schedules/test_firing.py"
+_PLANNING = "django_tasktrack/schedules/planning.py"
+_FOLLOWING = "django_tasktrack/schedules/synchronising.py"
+_SLOTS, _LATE_SLOTS = "tests/exam/test_schedules.py", "tests/test_timings.py"
+_FOLLOWS = "tests/schedules/test_synchronising.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,7 +486,7 @@ MUTANTS = (
     Mutant(
         "upkeep: a third of the time at the most",
         "django_tasktrack/maintenance.py",
-        "        self._round_at = self.due_at = max(self._round_at, ended + 2 * (ended - now))\n",
+        "        self._round_at = self._rounds_due_at = max(self._round_at, ended + 2 * (ended - now))\n",
         "",
         (_GUARDS, "-k", "upkeep"),
         _SERVER,
@@ -1344,6 +1350,119 @@ MUTANTS = (
         "for name, value in given.items()}",
         (_HYGIENE_TESTS, "-k", "worker_itself"),
         _SERVER,
+    ),
+    Mutant(
+        "schedules: the slot is there once",
+        "django_tasktrack/migrations/0007_schedules.py",
+        "[models.UniqueConstraint(fields=('schedule', 'slot'), name='tasktrack_schedule_slot')]",
+        "[]",
+        (_FIRES, "-k", "whatever_the_row_says or as_it_was"),
+    ),
+    Mutant(
+        "schedules: a slot that is taken gets no task",
+        _FIRING,
+        "    except IntegrityError:\n        return None\n",
+        "    except IntegrityError:\n        pass\n",
+        (_FIRES, "-k", "whatever_the_row_says or as_it_was"),
+    ),
+    Mutant(
+        "schedules: slot, task and row in one transaction",
+        _FIRING,
+        "fired += transitions.whole(vendor, partial(_fire, vendor, pk, now))",
+        "fired += _fire(vendor, pk, now)",
+        ("tests/exam/test_crash_points.py", "-m", "long or not long", "-k", "running_a_schedule"),
+    ),
+    Mutant(
+        "schedules: a row that somebody holds is passed over, PostgreSQL",
+        _FIRING,
+        'return vendor.locked(due.order_by("pk"), wait=False).first()',
+        'return vendor.locked(due.order_by("pk")).first()',
+        ("tests/schedules/test_races.py", "-k", "passed_over"),
+        _SERVER,
+    ),
+    Mutant(
+        "schedules: a disabled one is not run",
+        _FIRING,
+        "Schedule.objects.using(vendor.using).active().filter(pk=pk, next_at__lte=now)",
+        "Schedule.objects.using(vendor.using).filter(pk=pk, next_at__lte=now)",
+        ("tests/schedules/test_firing.py", "-k", "meanwhile"),
+    ),
+    Mutant(
+        "schedules: a gap's times run right after it",
+        _CRONS,
+        "yield _end_of_gap(wall, zone) if before < behind else _utc(wall, before)",
+        "yield _utc(wall, before)",
+        (_SLOTS, "-k", "clocks_change"),
+    ),
+    Mutant(
+        "schedules: what comes twice runs once",
+        _CRONS,
+        "next((slot for slot in slots if slot > after), None)",
+        "next(slots, None)",
+        (_LATE_SLOTS, "-k", "second_pass"),
+    ),
+    Mutant(
+        "schedules: by the hour, both passes",
+        _CRONS,
+        "if before > behind and not again:",
+        "if False:",
+        (_SLOTS, "-k", "clocks_change"),
+    ),
+    Mutant(
+        "schedules: by the hour, no time that does not exist",
+        _CRONS,
+        "            if first >= second:  # else it does not exist",
+        "            if True:",
+        (_SLOTS, "-k", "clocks_change"),
+    ),
+    Mutant(
+        "schedules: the latest of what was missed",
+        _TIMINGS,
+        "return found[-count:]",
+        "return found[:count]",
+        (_LATE_SLOTS, "-k", "missed or latest"),
+    ),
+    Mutant(
+        "schedules: what was missed is not made up for unasked",
+        _TIMINGS,
+        "return found if catch_up else [one for one in found if now - one <= ON_TIME]",
+        "return found",
+        (_LATE_SLOTS, "-k", "missed"),
+    ),
+    Mutant(
+        "schedules: what a person has changed stays",
+        _FOLLOWING,
+        "untouched = name in before and getattr(row, name) == before[name]",
+        "untouched = name in before",
+        (_FOLLOWS, "-k", "person"),
+    ),
+    Mutant(
+        "schedules: newer code's are not withdrawn",
+        _FOLLOWING,
+        "ids = [pk for pk, task in gone if task not in theirs]",
+        "ids = [pk for pk, task in gone]",
+        (_FOLLOWS, "-k", "old_code"),
+    ),
+    Mutant(
+        "schedules: a person's change leaves the next slot",
+        _PLANNING,
+        "row.save(using=vendor.using, update_fields=sorted(columns))",
+        "row.save(using=vendor.using)",
+        (_FOLLOWS, "-k", "leaves_what_a_worker_writes"),
+    ),
+    Mutant(
+        "schedules: a held one is asked for with a pause",
+        "django_tasktrack/schedules/scheduler.py",
+        "            self.due_at = max(self.due_at, time.monotonic() + _PAUSE / 2)\n",
+        "            pass\n",
+        ("tests/schedules/test_scheduler.py", "-k", "without_a_pause"),
+    ),
+    Mutant(
+        "schedules: one that cannot be run holds up no other",
+        _FIRING,
+        "            transitions.whole(vendor, partial(_go_on, vendor, pk, now, planning.told(error)))",
+        "            raise",
+        (_FIRES, "-k", "holds_up_no_other"),
     ),
 )
 

@@ -14,14 +14,24 @@ from django.db import transaction
 from django_tasktrack import chord, context, goals, purge, pursuit, transitions
 from django_tasktrack.changes import Change, ProgressWrite
 from django_tasktrack.ids import new_id
-from django_tasktrack.models import Goal, Link, Progress, StateChange, TrackedTask, Worker
+from django_tasktrack.models import (
+    Goal,
+    Link,
+    Progress,
+    Schedule,
+    ScheduleSlot,
+    StateChange,
+    TrackedTask,
+    Worker,
+)
 from django_tasktrack.outcomes import Claim, failed, retry_later, succeeded
+from django_tasktrack.schedules import firing
 from django_tasktrack.states import FINAL, Stage
 from tests import invariants
 from tests.app import tasks
 from tests.exam.crashing import Place, crashes
 from tests.exam.report import Figures
-from tests.factories import NAME, make_worker, new_task
+from tests.factories import NAME, make_schedule, make_worker, new_task
 from tests.inline import the_vendor
 
 #: Tasks of one try: enough to see half of them written.
@@ -308,13 +318,21 @@ def following_up() -> Callable[[], object]:
     return lambda: transitions.follow_up(the_vendor())
 
 
+def running_a_schedule() -> Callable[[], object]:
+    """Three slots that were missed: all of them, or none."""
+    now = the_vendor().now()
+    late = now - timedelta(seconds=61 * (COUNT - 1))
+    make_schedule(task=tasks.echo.name, timing="every 61 s", catch_up=COUNT, next_at=late)
+    return lambda: firing.fire_due(the_vendor(), [tasks.echo.name], now=now)
+
+
 VERBS = [
     enqueueing_a_chord, ending_a_header, failing_in_a_header, calling_an_errback,
     revoking_what_others_wait_for, running_a_chain_again, following_up,
     enqueueing, enqueueing_one, enqueueing_with_a_key, running_again_with_a_key, claiming, unclaiming, starting, labelling, reporting, finishing,
     finishing_at_once, retrying, releasing, achieving_by_success, failing_a_goal, revoking_waiting,
     revoking_claimed, terminating, answering_a_wish, rescuing, expiring, running_again, pursuing,
-    achieving, reconciling, purging,
+    achieving, reconciling, purging, running_a_schedule,
 ]  # fmt: skip
 
 
@@ -327,6 +345,7 @@ NEW = {
     calling_an_errback: COUNT,
     pursuing: 1,
     reconciling: COUNT,
+    running_a_schedule: COUNT,
 }
 #: Of these every point is tried in each run of the suite.
 QUICK = {enqueueing, enqueueing_with_a_key, claiming, finishing_at_once, achieving, ending_a_header}
@@ -371,6 +390,9 @@ def crashes_legally(prepare: Callable[[], Callable[[], object]], number: int, pl
 
 def recover() -> None:
     """What the other workers do once the lease has run out."""
+    firing.fire_due(the_vendor(), [tasks.echo.name])
+    slots = ScheduleSlot.objects.count()
+    assert slots == COUNT * Schedule.objects.count(), "a slot was lost with its worker"
     Worker.objects.filter(lost_at=None).update(heartbeat_at=the_vendor().now() - timedelta(hours=1))
     transitions.rescue(the_vendor(), 0.0)
     transitions.expire(the_vendor())
@@ -390,6 +412,6 @@ def finish_all() -> None:
 
 
 def _clear() -> None:
-    for model in (StateChange, Progress, Link, TrackedTask, Worker):
+    for model in (StateChange, Progress, Link, TrackedTask, Worker, ScheduleSlot, Schedule):
         model._base_manager.all()._raw_delete("default")
     Goal.objects.all().delete()

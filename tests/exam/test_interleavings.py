@@ -11,8 +11,17 @@ from django.db import transaction
 
 from django_tasktrack import purge, transitions
 from django_tasktrack.changes import Change, ProgressWrite
-from django_tasktrack.models import Progress, PurgeHorizon, StateChange, TrackedTask, Worker
+from django_tasktrack.models import (
+    Progress,
+    PurgeHorizon,
+    Schedule,
+    ScheduleSlot,
+    StateChange,
+    TrackedTask,
+    Worker,
+)
 from django_tasktrack.outcomes import Claim, Outcome, failed, retry_later, succeeded
+from django_tasktrack.schedules import firing, planning
 from django_tasktrack.states import FINAL, State
 from django_tasktrack.transitions import Answer
 from django_tasktrack.transitions.door import whole
@@ -21,7 +30,7 @@ from tests import invariants
 from tests.exam import interleaver
 from tests.exam.interleaver import Body, Orders
 from tests.exam.report import Figures
-from tests.factories import NAME, make_worker, new_task
+from tests.factories import NAME, make_schedule, make_worker, new_task
 from tests.inline import VENDORS, row, the_vendor
 
 COUNT = 2
@@ -311,10 +320,40 @@ def enqueue_and_rerun(vendor: Vendor) -> tuple[list[Body], Check]:
     return [enqueueing(vendor), rerun], check
 
 
+def ticking(vendor: Vendor, row: Schedule) -> Body:
+    return lambda: firing.fire_due(vendor, [row.task], now=row.next_at)
+
+
+def tick_and_tick(vendor: Vendor) -> tuple[list[Body], Check]:
+    row = make_schedule(next_at=vendor.now())
+
+    def check(answers: list[object]) -> None:
+        assert sum(map(len, answers)) == 1  # type: ignore[arg-type]
+        assert TrackedTask.objects.count() == ScheduleSlot.objects.count() == 1
+
+    return [ticking(vendor, row), ticking(vendor, row)], check
+
+
+def tick_and_disable(vendor: Vendor) -> tuple[list[Body], Check]:
+    row = make_schedule(next_at=vendor.now())
+
+    def disable() -> None:
+        changed = Schedule.objects.get(pk=row.pk)
+        changed.enabled = False
+        planning.change(vendor, changed, ["enabled"])
+
+    def check(answers: list[object]) -> None:
+        now = Schedule.objects.get()
+        assert (now.enabled, now.next_at) == (False, None)
+        assert (now.last_at is not None) == bool(answers[0])
+
+    return [ticking(vendor, row), disable], check
+
+
 PAIRS: list[Pair] = [
     claim_and_claim, revoke_and_claim, finish_and_rescue, retry_and_rescue, purge_and_finish,
     rerun_and_rescue, revoke_and_finish, achieve_and_terminate, late_progress_and_next_attempt,
-    enqueue_and_enqueue, enqueue_and_finish, enqueue_and_rerun,
+    enqueue_and_enqueue, enqueue_and_finish, enqueue_and_rerun, tick_and_tick, tick_and_disable,
 ]  # fmt: skip
 
 
@@ -338,5 +377,5 @@ def test_every_order_of_statements_is_legal(
 def _clear(vendor: Vendor) -> None:
     """Delete what was tried, as purge does."""
     Worker.objects.update(stopped_at=vendor.now())
-    for model in (StateChange, Progress, TrackedTask, PurgeHorizon, Worker):
+    for model in (StateChange, Progress, TrackedTask, PurgeHorizon, Worker, ScheduleSlot, Schedule):
         model._base_manager.all()._raw_delete("default")

@@ -18,7 +18,7 @@ from django_tasktrack.engines.strays import Strays
 from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.states import Stage
 from tests.engines.test_upkeep import Engine, Registered
-from tests.factories import NAME, make_goal, make_task, make_worker
+from tests.factories import NAME, make_goal, make_schedule, make_task, make_worker
 from tests.inline import claimed, enqueue, the_vendor
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +101,20 @@ def test_it_says_when_the_next_one_is_due(worker: Worker) -> None:
     told = agenda(worker)
     assert told.scheduled_in == pytest.approx(60.0, abs=5)
     assert told._replace(scheduled_in=None) == NOTHING
+
+
+@on_postgresql
+def test_it_says_when_the_next_slot_of_a_schedule_comes(worker: Worker) -> None:
+    now = timezone.now()
+    make_schedule(name="soon", task=NAME, next_at=now + MINUTE)
+    make_schedule(name="later", task=NAME, next_at=now + 2 * MINUTE)
+    make_schedule(name="theirs", task="nobody.knows", next_at=now)
+    make_schedule(name="off", task=NAME, next_at=now, enabled=False)
+    make_schedule(name="gone", task=NAME, next_at=now, withdrawn_at=now)
+    make_schedule(name="over", task=NAME, next_at=None)
+    told = agenda(worker)
+    assert told.slot_in == pytest.approx(60.0, abs=5)
+    assert told._replace(slot_in=None) == NOTHING
 
 
 @on_postgresql

@@ -81,6 +81,12 @@ class Command(BaseCommand):
             help="children when there is much to do, and when there is nothing",
         )
         parser.add_argument("--pidfile", help="written at the start, removed at the end")
+        parser.add_argument(
+            "-B",
+            "--beat",
+            action="store_true",
+            help="accepted as Celery's word: every worker runs schedules anyway",
+        )
         parser.add_argument("--burst", action="store_true", help="end when nothing is due")
 
     def handle(self, *args: Any, **options: Any) -> None:
