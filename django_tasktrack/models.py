@@ -384,6 +384,8 @@ class Worker(models.Model):
     heartbeat_at = models.DateTimeField(_("last heartbeat"))
     stopped_at = models.DateTimeField(_("stopped"), null=True)
     lost_at = models.DateTimeField(_("found lost"), null=True)
+    # No index names it, so that a sign of life stays a cheap update.
+    shutdown_requested_at = models.DateTimeField(_("shutdown requested"), null=True)
 
     objects = WorkerQuerySet.as_manager()
 
