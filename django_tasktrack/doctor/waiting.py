@@ -1,0 +1,148 @@
+"""Why a task that nobody has claimed waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from ..conf import config
+from ..exceptions import nearest
+from ..models import TrackedTask
+from ..overview.fleet import Member, known_names, served_queues
+from ..overview.queues import ahead_in_queue
+from ..states import State
+from ..vendors import Vendor
+from ..words import span
+from .findings import Finding, good, listed, note, problem
+
+#: A worker looks about once a second: what it has not done for so long, it will hardly do.
+PATIENCE = timedelta(seconds=15)
+
+
+def of_scheduled(task: TrackedTask, fleet: Sequence[Member], now: datetime) -> Iterator[Finding]:
+    """Its time has not come, or nobody has noticed that it has."""
+    left = task.run_after - now
+    if left > timedelta(0):
+        what = "Its next attempt" if task.state == State.RETRY else "It"
+        yield good(
+            "scheduled", f"{what} runs no earlier than in {span(left)}, {_at(task.run_after)}."
+        )
+        yield from _of_nobody(task, fleet)
+        return
+    found = list(_of_nobody(task, fleet))
+    yield from found
+    if not found:
+        since = f"Its time came {span(-left)} ago; a worker makes it due within a second or so."
+        late = -left > PATIENCE
+        yield problem("not_promoted", since, _SEE_LOG) if late else good("becoming_due", since)
+
+
+def of_held(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
+    """No worker knew its name when it was looked at."""
+    if task.name in known_names(fleet):
+        within = span(timedelta(seconds=config().MAINTENANCE))
+        yield good(
+            "released_soon",
+            f"It was held because no worker knew {task.name!r}; one does now, and releases it within "
+            f"{within} or so.",
+        )
+        return
+    yield _nobody_lives() if not _living(fleet) else unknown_name(task.name, fleet)
+
+
+def of_due(
+    vendor: Vendor, task: TrackedTask, fleet: Sequence[Member], now: datetime
+) -> Iterator[Finding]:
+    """It could run now."""
+    waited = f"It has been due for {span(max(timedelta(0), now - task.run_after))}"
+    found = list(_of_nobody(task, fleet))
+    if found:
+        yield from found
+        yield note("due", f"{waited}.")
+        return
+    able = [m for m in fleet if m.lives and m.serves(task.queue) and m.knows(task.name)]
+    ahead, more = ahead_in_queue(vendor, task)
+    if ahead:
+        count = f"{'more than ' if more else ''}{ahead:,} other{'s' if ahead > 1 else ''}"
+        hint = "Raise its priority, or give the queue more workers." if ahead > _MANY else ""
+        where = f"{waited}, behind {count} in queue {task.queue!r} that came earlier or have more priority."
+        yield note("behind_others", where, hint)
+    else:
+        yield note("next", f"{waited}; it is the next one of queue {task.queue!r}.")
+    yield _of_capacity(able)
+    if not ahead and now - task.run_after > PATIENCE and not _are_full(able):
+        yield problem(
+            "not_claimed",
+            f"{listed(m.row.name for m in able)} could take it and did not for {span(now - task.run_after)}.",
+            _SEE_LOG,
+        )
+
+
+_MANY = 100
+_SEE_LOG = "See the log of the workers: they may have lost the database, or be stuck."
+
+
+def _of_capacity(able: Sequence[Member]) -> Finding:
+    busy, places = sum(m.holds for m in able), sum(m.row.concurrency for m in able)
+    who = listed(m.row.name for m in able)
+    if _are_full(able):
+        return note(
+            "workers_busy",
+            f"All {places} places of the workers that can take it are taken ({who}; {busy} claimed).",
+            "Run another worker for its queue, or raise -c.",
+        )
+    return good("workers_free", f"{who} can take it: {busy} of {places} places are taken.")
+
+
+def _are_full(able: Sequence[Member]) -> bool:
+    return all(member.holds >= member.row.concurrency for member in able)
+
+
+def _of_nobody(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
+    """That no living worker could run it, for the first reason of all."""
+    living = _living(fleet)
+    if not living:
+        yield _nobody_lives()
+        return
+    serving = [member for member in living if member.serves(task.queue)]
+    if not serving:
+        yield unserved_queue(task.queue, fleet)
+    elif not any(member.knows(task.name) for member in serving):
+        yield unknown_name(task.name, serving)
+
+
+def _living(fleet: Sequence[Member]) -> list[Member]:
+    return [member for member in fleet if member.lives]
+
+
+def _nobody_lives() -> Finding:
+    return problem("no_worker", "No worker lives.", "Start one: manage.py worker")
+
+
+def unserved_queue(queue: str, fleet: Sequence[Member]) -> Finding:
+    """No living worker takes tasks from a queue."""
+    served: Collection[str] = served_queues(fleet) or ()
+    return problem(
+        "queue_unserved",
+        f"No living worker serves queue {queue!r}. Served: {listed(sorted(served), 10)}.",
+        f"manage.py worker -Q {queue}, or a worker without -Q, which takes all queues.",
+    )
+
+
+def unknown_name(name: str, serving: Sequence[Member]) -> Finding:
+    """Of the workers that serve its queue, none knows a task of this name."""
+    living = _living(serving)
+    versions = sorted({member.row.version or "unknown" for member in living})
+    since = min((member.row.started_at for member in living), default=None)
+    started = f"; the oldest was started {_at(since)}" if since else ""
+    running = f"They run version {listed(versions)} of django-tasktrack{started}."
+    return problem(
+        "name_unknown",
+        f"No living worker of its queue knows a task named {name!r}. {running}",
+        f"{nearest(name, known_names(living))} Restart workers that were started before it was "
+        "written; a task that was renamed is not found under its old name.",
+    )
+
+
+def _at(at: datetime) -> str:
+    return f"at {at:%Y-%m-%d %H:%M:%S}"
