@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 
@@ -35,3 +36,11 @@ def period(length: timedelta) -> str:
 def amount(number: float) -> str:
     """A count without needless digits."""
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
+
+
+def clock(at: datetime | None) -> str:
+    """A point in time, in the project's time zone."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at) if timezone.is_aware(at) else at
+    return f"{local:%Y-%m-%d %H:%M:%S}"

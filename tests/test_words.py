@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from django_tasktrack import words
 
@@ -32,3 +33,19 @@ def test_spans_have_two_units_at_most(seconds: float, text: str) -> None:
 )
 def test_counts_have_no_needless_digits(number: float, text: str) -> None:
     assert words.amount(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3600, "1 h"), (900, "15 min"), (5400, "1 h 30 min"), (604800, "7 d"), (2, "2.0 s")],
+)
+def test_chosen_lengths_have_no_empty_unit(seconds: float, text: str) -> None:
+    assert words.period(timedelta(seconds=seconds)) == text
+
+
+def test_clock_is_the_project_s() -> None:
+    at = datetime(2026, 3, 4, 12, 5, 6, tzinfo=UTC)
+    with timezone.override("Asia/Taipei"):
+        assert words.clock(at) == "2026-03-04 20:05:06"
+    assert words.clock(at.replace(tzinfo=None)) == "2026-03-04 12:05:06"
+    assert words.clock(None) == ""

@@ -9,7 +9,7 @@ from ..models import StateChange, TrackedTask
 from ..overview.fleet import fleet
 from ..states import EXPIRED, FINAL, Stage, State
 from ..vendors import Vendor
-from ..words import span
+from ..words import clock, span
 from .claimed import of_claimed
 from .findings import Finding, good, note, problem, warning
 from .waiting import of_due, of_held, of_scheduled
@@ -85,7 +85,7 @@ def _of_expiry(task: TrackedTask, now: datetime) -> Iterator[Finding]:
 
 
 def _of_finished(vendor: Vendor, task: TrackedTask) -> Iterator[Finding]:
-    ended = f"{task.finished_at:%Y-%m-%d %H:%M:%S}" if task.finished_at else "some time"
+    ended = clock(task.finished_at)
     times = "" if task.attempt <= 1 else f" in attempt {task.attempt}"
     worker = f" on {task.worker.name}" if task.worker_id and task.worker else ""
     ran = f", after {span(task.duration)}" if task.duration is not None else ""

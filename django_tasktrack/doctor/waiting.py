@@ -12,7 +12,7 @@ from ..overview.fleet import Member, known_names, served_queues
 from ..overview.queues import ahead_in_queue
 from ..states import State
 from ..vendors import Vendor
-from ..words import span
+from ..words import clock, span
 from .findings import Finding, good, listed, note, problem
 
 #: A worker looks about once a second: what it has not done for so long, it will hardly do.
@@ -25,7 +25,7 @@ def of_scheduled(task: TrackedTask, fleet: Sequence[Member], now: datetime) -> I
     if left > timedelta(0):
         what = "Its next attempt" if task.state == State.RETRY else "It"
         yield good(
-            "scheduled", f"{what} runs no earlier than in {span(left)}, {_at(task.run_after)}."
+            "scheduled", f"{what} runs no earlier than in {span(left)}, at {clock(task.run_after)}."
         )
         yield from _of_nobody(task, fleet)
         return
@@ -47,7 +47,7 @@ def of_held(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
             f"{within} or so.",
         )
         return
-    yield _nobody_lives() if not _living(fleet) else unknown_name(task.name, fleet)
+    yield unknown_name(task.name, fleet) if _takers(fleet) else _nobody(fleet)
 
 
 def of_due(
@@ -60,7 +60,7 @@ def of_due(
         yield from found
         yield note("due", f"{waited}.")
         return
-    able = [m for m in fleet if m.lives and m.serves(task.queue) and m.knows(task.name)]
+    able = [m for m in fleet if m.takes_more and m.serves(task.queue) and m.knows(task.name)]
     ahead, more = ahead_in_queue(vendor, task)
     if ahead:
         count = f"{'more than ' if more else ''}{ahead:,} other{'s' if ahead > 1 else ''}"
@@ -83,39 +83,41 @@ _SEE_LOG = "See the log of the workers: they may have lost the database, or be s
 
 
 def _of_capacity(able: Sequence[Member]) -> Finding:
-    busy, places = sum(m.holds for m in able), sum(m.row.concurrency for m in able)
+    busy, places = sum(m.busy for m in able), sum(m.row.concurrency for m in able)
     who = listed(m.row.name for m in able)
     if _are_full(able):
         return note(
             "workers_busy",
-            f"All {places} places of the workers that can take it are taken ({who}; {busy} claimed).",
+            f"All {places} places of the workers that can take it are taken ({who}).",
             "Run another worker for its queue, or raise -c.",
         )
     return good("workers_free", f"{who} can take it: {busy} of {places} places are taken.")
 
 
 def _are_full(able: Sequence[Member]) -> bool:
-    return all(member.holds >= member.row.concurrency for member in able)
+    return all(member.busy == member.row.concurrency for member in able)
 
 
 def _of_nobody(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
-    """That no living worker could run it, for the first reason of all."""
-    living = _living(fleet)
-    if not living:
-        yield _nobody_lives()
-        return
-    serving = [member for member in living if member.serves(task.queue)]
-    if not serving:
+    """That no worker could run it, for the first reason of all."""
+    takers = _takers(fleet)
+    serving = [member for member in takers if member.serves(task.queue)]
+    if not takers:
+        yield _nobody(fleet)
+    elif not serving:
         yield unserved_queue(task.queue, fleet)
     elif not any(member.knows(task.name) for member in serving):
         yield unknown_name(task.name, serving)
 
 
-def _living(fleet: Sequence[Member]) -> list[Member]:
-    return [member for member in fleet if member.lives]
+def _takers(fleet: Sequence[Member]) -> list[Member]:
+    return [member for member in fleet if member.takes_more]
 
 
-def _nobody_lives() -> Finding:
+def _nobody(fleet: Sequence[Member]) -> Finding:
+    if any(member.lives for member in fleet):
+        text = "Every worker that lives was asked to end, and takes no more tasks."
+        return problem("workers_ending", text, "Start another one: manage.py worker")
     return problem("no_worker", "No worker lives.", "Start one: manage.py worker")
 
 
@@ -131,10 +133,10 @@ def unserved_queue(queue: str, fleet: Sequence[Member]) -> Finding:
 
 def unknown_name(name: str, serving: Sequence[Member]) -> Finding:
     """Of the workers that serve its queue, none knows a task of this name."""
-    living = _living(serving)
+    living = [member for member in serving if member.lives]
     versions = sorted({member.row.version or "unknown" for member in living})
     since = min((member.row.started_at for member in living), default=None)
-    started = f"; the oldest was started {_at(since)}" if since else ""
+    started = f"; the oldest was started at {clock(since)}" if since else ""
     running = f"They run version {listed(versions)} of django-tasktrack{started}."
     return problem(
         "name_unknown",
@@ -142,7 +144,3 @@ def unknown_name(name: str, serving: Sequence[Member]) -> Finding:
         f"{nearest(name, known_names(living))} Restart workers that were started before it was "
         "written; a task that was renamed is not found under its old name.",
     )
-
-
-def _at(at: datetime) -> str:
-    return f"at {at:%Y-%m-%d %H:%M:%S}"

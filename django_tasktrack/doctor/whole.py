@@ -65,7 +65,7 @@ def _of_workers(
         yield made("no_worker", text, "Start one: manage.py worker")
     else:
         places = sum(member.row.concurrency for member in living)
-        busy = sum(member.holds for member in living)
+        busy = sum(member.busy for member in living)
         s = "s" if len(living) > 1 else ""
         yield good(
             "workers",

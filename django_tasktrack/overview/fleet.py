@@ -44,6 +44,16 @@ class Member:
         return "stopping" if self.row.shutdown_requested_at else "alive"
 
     @property
+    def takes_more(self) -> bool:
+        """Whether it claims tasks, as far as anybody can tell."""
+        return self.lives and self.row.shutdown_requested_at is None
+
+    @property
+    def busy(self) -> int:
+        """Places that are taken; what it holds beyond that was claimed ahead."""
+        return min(self.holds, self.row.concurrency)
+
+    @property
     def lost_in(self) -> timedelta:
         """Time until others give its tasks back, if it stays silent."""
         return max(timedelta(0), timedelta(seconds=config().LEASE) - self.silence)

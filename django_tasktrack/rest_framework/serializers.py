@@ -224,7 +224,8 @@ class WorkerRowSerializer(serializers.ModelSerializer[Worker]):
         model = Worker
         fields: tuple[str, ...] = (
             "id", "name", "condition", "host", "pid", "pool", "concurrency", "can_terminate",
-            "queues", "version", "started_at", "heartbeat_at", "stopped_at", "lost_at",
+            "queues", "version", "started_at", "heartbeat_at", "shutdown_requested_at",
+            "stopped_at", "lost_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

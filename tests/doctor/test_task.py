@@ -89,6 +89,13 @@ def test_held_task_is_released_once_somebody_knows_it() -> None:
     assert codes(held) == ["released_soon"]
 
 
+def test_workers_that_were_asked_to_end_take_nothing_more() -> None:
+    able(shutdown_requested_at=timezone.now())
+    assert codes(enqueue())[0] == "workers_ending"
+    able()
+    assert codes(enqueue(priority=9)) == ["next", "workers_free"]
+
+
 # It waits for its turn
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
 from django.core.management import call_command
 
+from tests import invariants
 from tests.app import tasks
 from tests.live.test_main_job import story
 from tests.workers import wait_until, worker
 
 
-def test_asked_worker_lets_its_task_end_and_the_other_goes_on() -> None:
+def test_asked_worker_lets_its_task_end_and_the_other_goes_on(book: Path) -> None:
     running = tasks.noted.delay(1, seconds=2)
     with worker("-n", "first@%h", "-c", "1") as first:
         wait_until(lambda: running.state == "STARTED")
@@ -24,6 +26,7 @@ def test_asked_worker_lets_its_task_end_and_the_other_goes_on() -> None:
             after = tasks.add.delay(2, 3)
             assert after.get(timeout=10) == 5
             assert second.process.poll() is None
+    invariants.check([running.id, after.id], book)
 
 
 def test_worker_that_takes_its_place_is_not_ended() -> None:

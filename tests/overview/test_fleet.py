@@ -83,3 +83,11 @@ def test_what_the_dead_know_and_serve_does_not_count() -> None:
     assert served_queues(look()) == {"mail"}
     make_worker(queues=[])
     assert served_queues(look()) is None, "all of them"
+
+
+def test_what_was_claimed_ahead_takes_no_place() -> None:
+    worker = make_worker(concurrency=2)
+    for _ in range(5):
+        make_task("STARTED", worker=worker)
+    (member,) = look()
+    assert (member.holds, member.busy) == (5, 2)

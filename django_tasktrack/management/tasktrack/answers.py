@@ -38,7 +38,7 @@ def asked_ids(vendor: Vendor, options: Options, by_filter: Callable[[], list[UUI
     Raises:
         InvalidTask: neither was given, or both.
     """
-    filtered = selection.has_filter(options)
+    filtered = selection.has_filter(options) or bool(options.get("state"))
     if bool(options["ids"]) == filtered:
         raise InvalidTask(
             "Name tasks by their ids, or choose them by a filter, such as --queue or --name."

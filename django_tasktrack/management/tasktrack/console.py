@@ -110,7 +110,8 @@ class Console:
 
 
 def _coloured(out: TextIO, no_color: bool) -> Coloured | None:
-    if os.environ.get("TERM") == "dumb":
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    if os.environ.get("TERM") == "dumb" or not encoding.lower().startswith("utf"):
         return None
     try:
         from .colours import Coloured  # optional: the extra "cli"

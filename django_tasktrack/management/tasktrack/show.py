@@ -14,11 +14,11 @@ from ...models import StateChange, TrackedTask
 from ...result import missing_states
 from ...states import FINAL
 from ...vendors import Vendor, task_database, vendor_for
-from ...words import span
+from ...words import clock, span
 from . import documents, selection
 from .blocks import Bar, Block, Cell, Column, Heading, Pairs, Table, Word, line, toned
 from .console import Console
-from .tables import amount_of, clock, findings, ran, worker_name
+from .tables import amount_of, findings, ran, worker_name
 from .verb import DONE, NO, Options, Verb
 
 #: Rows of history that are shown; of a longer one the latest.

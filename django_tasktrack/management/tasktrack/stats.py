@@ -14,11 +14,11 @@ from ...overview.lately import Lately, Spread, lately
 from ...overview.queues import QueueFigures, queue_figures
 from ...states import FINAL, State
 from ...vendors import Vendor, task_database, vendor_for
-from ...words import period, span
+from ...words import clock, period, span
 from . import arguments, documents
 from .blocks import Block, Cell, Column, Heading, Table, Word, line, toned
 from .console import Console
-from .tables import clock, worker_table
+from .tables import worker_table
 from .verb import DONE, Options, Verb
 
 _WINDOW, _INTERVAL = 3600.0, 2.0

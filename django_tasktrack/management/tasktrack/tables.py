@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from ...doctor import Finding, Level
 from ...models import TrackedTask, Worker
 from ...overview.fleet import Member
@@ -119,13 +117,18 @@ def _worker_row(member: Member, now: datetime) -> list[Cell]:
         row.name,
         toned(member.condition),
         span(member.silence),
-        f"{member.holds} of {row.concurrency}",
+        _places(member),
         ", ".join(row.queues) or "all",
         row.pool,
         row.version,
         f"{row.pid} on {row.host}",
         span(max(timedelta(0), (_end(row) or now) - row.started_at)),
     ]
+
+
+def _places(member: Member) -> str:
+    ahead = member.holds - member.busy
+    return f"{member.busy} of {member.row.concurrency}{f' +{ahead}' if ahead else ''}"
 
 
 def _end(row: Worker) -> datetime | None:
@@ -143,14 +146,6 @@ def findings(found: Iterable[Finding]) -> Pairs:
         if one.hint:
             rows.append(("", Word(one.hint, "quiet")))
     return Pairs(rows)
-
-
-def clock(at: datetime | None) -> str:
-    """A point in time, in the project's time zone."""
-    if at is None:
-        return ""
-    local = timezone.localtime(at) if timezone.is_aware(at) else at
-    return f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def amount_of(current: float | None, total: float | None) -> str:

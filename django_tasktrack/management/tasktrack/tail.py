@@ -12,11 +12,11 @@ from ... import doctor
 from ...models import Progress, StateChange, TrackedTask
 from ...states import FINAL, State
 from ...vendors import Vendor, task_database, vendor_for
-from ...words import span
+from ...words import clock, span
 from . import arguments, documents, selection, show
 from .blocks import Bar, Block, Pairs, Word, line, toned
 from .console import Console
-from .tables import amount_of, clock, findings
+from .tables import amount_of, findings
 from .verb import DONE, NO, Options, Verb
 
 #: Pauses between two looks, in seconds.

@@ -238,6 +238,13 @@ def test_retry_by_filter_takes_failures_unless_told_otherwise() -> None:
     assert tasktrack("retry", "--queue", "mail", "--yes").code == 1
 
 
+def test_retry_of_all_failures_has_to_name_their_state() -> None:
+    failed = make_task("FAILURE")
+    assert tasktrack("retry", "--yes").code == 2
+    ran = tasktrack("retry", "--state", "FAILURE", "--yes", "--json")
+    assert told(ran) == {str(failed.pk): "queued"}
+
+
 # shutdown
 
 

@@ -191,7 +191,6 @@ def test_person_is_asked(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPat
     assert console.Console(io.StringIO(), io.StringIO()).confirm("End all?") is agreed
 
 
-@pytest.mark.django_db(transaction=True)
 def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     name = str(tmp_path / "fresh.sqlite3")
     known = {key: value for key, value in os.environ.items() if key != databases.NAME}
