@@ -33,6 +33,11 @@ def period(length: timedelta) -> str:
     return larger if larger and smaller.isalpha() else span(length)
 
 
+def brief(length: timedelta) -> str:
+    """A length of time in one unit, for the columns of tables: the smaller unit is left out."""
+    return " ".join(span(length).split(" ")[:2])
+
+
 def amount(number: float) -> str:
     """A count without needless digits."""
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"

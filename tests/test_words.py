@@ -43,6 +43,13 @@ def test_chosen_lengths_have_no_empty_unit(seconds: float, text: str) -> None:
     assert words.period(timedelta(seconds=seconds)) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "420 ms"), (4.2, "4.2 s"), (96, "1 min"), (90000, "1 d")]
+)
+def test_brief_lengths_have_one_unit(seconds: float, text: str) -> None:
+    assert words.brief(timedelta(seconds=seconds)) == text
+
+
 def test_clock_is_the_project_s() -> None:
     at = datetime(2026, 3, 4, 12, 5, 6, tzinfo=UTC)
     with timezone.override("Asia/Taipei"):

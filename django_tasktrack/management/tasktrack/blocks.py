@@ -56,6 +56,7 @@ class Column(NamedTuple):
         title: in its head.
         right: whether it is set flush right, as numbers are.
         wide: left out where the terminal is narrow.
+        narrow: shown only there, in the place of something wide.
         gives: whether it is cut where the others need the room; ``from_left`` says at which end.
         folds: whether it runs on in lines below instead.
     """
@@ -63,6 +64,7 @@ class Column(NamedTuple):
     title: str
     right: bool = False
     wide: bool = False
+    narrow: bool = False
     gives: bool = False
     from_left: bool = False
     folds: bool = False

@@ -72,7 +72,7 @@ class Coloured:
                 return Text("\n" + one_line(text), style="bold")
             case Line(words, indent):
                 shown = Text(" ").join(_text(word, one=False) for word in words if text_of(word))
-                return Padding(shown, (0, 0, 0, indent), expand=False)
+                return Padding(shown, (0, 0, 0, indent), expand=False) if indent else shown
             case Table(columns, rows):
                 return self._table(columns, rows)
             case Pairs(rows):
@@ -89,7 +89,8 @@ class Coloured:
         kept = [
             number
             for number, column in enumerate(columns)
-            if not (narrow and column.wide) and any(text_of(row[number]) for row in rows)
+            if not (column.wide if narrow else column.narrow)
+            and any(text_of(row[number]) for row in rows)
         ]
         widths = self._widths([columns[number] for number in kept], rows, kept)
         table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -130,10 +131,17 @@ def _fitted(cell: Cell, column: Column, width: int) -> RenderableType:
     text = text_of(cell)
     if column.folds:
         return _text(cell, one=False)
-    if column.gives and len(text) > width:
-        cut = f"…{text[len(text) - width + 1 :]}" if column.from_left else f"{text[: width - 1]}…"
+    if column.gives and cell_len(text) > width:
+        cut = _ending(text, width) if column.from_left else f"{text[: width - 1]}…"
         return _cell(Word(cut, cell.tone if isinstance(cell, Word) else ""))
     return _cell(cell)
+
+
+def _ending(name: str, width: int) -> str:
+    """The end of a dotted name, if possible from one of its dots on."""
+    ends = (name[at + 1 :] for at, letter in enumerate(name) if letter == ".")
+    fitting = next((end for end in ends if len(end) < width), name[len(name) - width + 1 :])
+    return f"…{fitting}"
 
 
 def _cell(cell: Cell) -> RenderableType:

@@ -32,7 +32,9 @@ def _lines(block: Block) -> Iterator[str]:
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    texts = [[one_line(text_of(cell)) for cell in row] for row in rows]
+    kept = [number for number, column in enumerate(columns) if not column.narrow]
+    columns = [columns[number] for number in kept]
+    texts = [[one_line(text_of(row[number])) for number in kept] for row in rows]
     heads = [column.title.upper() for column in columns]
     widths = [max(map(len, column)) for column in zip(heads, *texts, strict=True)]
     for row in (heads, *texts):

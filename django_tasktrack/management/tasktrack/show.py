@@ -92,7 +92,8 @@ def _pairs(task: TrackedTask, now: datetime) -> Iterator[tuple[str, Cell]]:
     yield "expires", clock(task.expires_at)
     yield "started", clock(task.started_at)
     yield "finished", clock(task.finished_at)
-    yield "ran", ran(task, now)
+    length = ran(task, now)
+    yield "ran", "" if length is None else span(length)
     progress = task.shown_progress
     if progress is not None:
         yield "progress", Bar(progress.percent) if progress.percent is not None else ""

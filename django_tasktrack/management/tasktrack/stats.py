@@ -14,7 +14,7 @@ from ...overview.lately import Lately, Spread, lately
 from ...overview.queues import QueueFigures, queue_figures
 from ...states import FINAL, State
 from ...vendors import Vendor, task_database, vendor_for
-from ...words import clock, period, span
+from ...words import brief, clock, period, span
 from . import arguments, documents
 from .blocks import Block, Cell, Column, Heading, Table, Word, line, toned
 from .console import Console
@@ -122,7 +122,7 @@ def _queues(picture: Picture) -> Table:
             (
                 queue.name,
                 _count(queue, "due"),
-                "" if queue.waited is None else span(queue.waited),
+                "" if queue.waited is None else brief(queue.waited),
                 _count(queue, "claimed"),
                 _count(queue, "scheduled"),
                 _held(queue),

@@ -9,7 +9,7 @@ from ...doctor import Finding, Level
 from ...models import TrackedTask, Worker
 from ...overview.fleet import Member
 from ...states import FINAL, WAITING, Stage, State
-from ...words import amount, span
+from ...words import amount, brief, span
 from .blocks import Bar, Cell, Column, Pairs, Table, Word, toned
 
 _TASKS = (
@@ -19,6 +19,7 @@ _TASKS = (
     Column("queue", wide=True),
     Column("prio", right=True, wide=True),
     Column("att", right=True, wide=True),
+    Column("done", right=True, narrow=True),
     Column("age", right=True),
     Column("time", right=True, wide=True),
     Column("progress", wide=True),
@@ -40,19 +41,20 @@ def _task_row(task: TrackedTask, now: datetime) -> list[Cell]:
         task.queue,
         str(task.priority or ""),
         str(task.attempt if task.attempt > 1 else ""),
-        span(max(timedelta(0), now - task.created_at)),
-        ran(task, now),
+        Bar(shown.percent).text if shown else "",
+        brief(max(timedelta(0), now - task.created_at)),
+        "" if (length := ran(task, now)) is None else brief(length),
         Bar(shown.percent) if shown else "",
         Word(_note(task, now), "quiet"),
     ]
 
 
-def ran(task: TrackedTask, now: datetime) -> str:
+def ran(task: TrackedTask, now: datetime) -> timedelta | None:
     """How long the latest attempt has run, or ran."""
     if task.started_at is None:
-        return ""
+        return None
     end = now if task.state == State.STARTED else task.finished_at
-    return "" if end is None else span(max(timedelta(0), end - task.started_at))
+    return None if end is None else max(timedelta(0), end - task.started_at)
 
 
 def _note(task: TrackedTask, now: datetime) -> str:
@@ -116,13 +118,13 @@ def _worker_row(member: Member, now: datetime) -> list[Cell]:
         str(row.pk),
         row.name,
         toned(member.condition),
-        span(member.silence),
+        brief(member.silence),
         _places(member),
         ", ".join(row.queues) or "all",
         row.pool,
         row.version,
         f"{row.pid} on {row.host}",
-        span(max(timedelta(0), (_end(row) or now) - row.started_at)),
+        brief(max(timedelta(0), (_end(row) or now) - row.started_at)),
     ]
 
 

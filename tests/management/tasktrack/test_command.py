@@ -138,6 +138,17 @@ def test_tables_fit_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) 
     assert "_whole_company" in shown, "the end of a name tells most"
 
 
+@pytest.mark.django_db
+def test_narrow_terminal_tells_how_far_tasks_are_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_task("STARTED", progress=(42, 100, "row 42"))
+    for columns, told in (("80", "DONE"), ("140", "PROGRESS")):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = _visible(tasktrack("inspect", "active", terminal=True).out)
+        assert (told in shown, shown.count("42%")) == (True, 1)
+    plain = tasktrack("inspect", "active").out
+    assert ("DONE" in plain, plain.count("42%")) == (False, 1)
+
+
 def _visible(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
