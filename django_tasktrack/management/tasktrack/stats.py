@@ -89,7 +89,7 @@ _QUEUES = (
     Column("queue", gives=True),
     Column("due", right=True),
     Column("oldest", right=True),
-    Column("running", right=True),
+    Column("claimed", right=True),
     Column("scheduled", right=True),
     Column("held", right=True),
 )

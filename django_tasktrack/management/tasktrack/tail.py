@@ -60,6 +60,8 @@ def follow(task_id: UUID, console: Console, timeout: float | None) -> int:
                 draw(_status(vendor, task))
             else:
                 shown.moved(vendor, task)
+    if task is not None and task.state not in FINAL:
+        task = selection.with_relations(vendor, task_id)  # it may have ended and been purged
     if task is None:
         return show.missing(task_id, console)
     _tell_end(vendor, task, console)

@@ -229,6 +229,19 @@ def test_tail_shows_each_change_and_each_progress_once(monkeypatch: pytest.Monke
     assert len(told) == 7
 
 
+def test_tail_of_a_task_that_is_purged_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = claimed(make_worker(known_tasks=[NAME]).pk)
+    begin(claim)
+
+    def end_and_purge(*_: object) -> None:
+        finish(claim, outcomes.succeeded("null"))
+        purge.purge(older_than=0)
+
+    monkeypatch.setattr(consoles.Console, "sleep", end_and_purge)
+    ran = tasktrack("tail", claim.task_id, "--json")
+    assert (ran.code, ran.document["state"]) == (1, "EXPIRED")
+
+
 def test_tail_explains_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "_EXPLAIN_AFTER", 0.0)
     ran = tasktrack("tail", make_task().pk, "--timeout", "0.15s")
