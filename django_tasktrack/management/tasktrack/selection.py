@@ -131,10 +131,10 @@ def all_ids(vendor: Vendor, texts: Iterable[str]) -> list[UUID]:
     return list(dict.fromkeys(one_id(vendor, text) for text in texts))
 
 
-def with_relations(vendor: Vendor, task_id: UUID) -> TrackedTask | None:
-    """A task with its worker, progress and goal."""
+def with_relations(vendor: Vendor, task_id: UUID, *without: str) -> TrackedTask | None:
+    """A task with its worker, progress and goal; ``without`` some of its columns."""
     tasks = TrackedTask.objects.using(vendor.using).select_related("worker", "progress", "goal")
-    return tasks.filter(pk=task_id).first()
+    return tasks.defer(*without).filter(pk=task_id).first()
 
 
 # Names

@@ -24,6 +24,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 #: A task that waits for so many seconds is explained.
 _EXPLAIN_AFTER = 3.0
 _BAR = 40
+#: What may be long, and is read once, at the end.
+_PAYLOAD = ("args", "kwargs", "result", "traceback")
 
 
 class Look(NamedTuple):
@@ -51,7 +53,6 @@ def _run(options: Options, console: Console) -> int:
 def follow(task_id: UUID, console: Console, timeout: float | None) -> int:
     """Show what happens to a task until it ends: ``DONE`` if it succeeds."""
     vendor = vendor_for(task_database())
-    task = None
     with console.drawing() as draw:
         shown = _Shown(console)
         for task, changes in looks(vendor, task_id, timeout, console):
@@ -60,19 +61,18 @@ def follow(task_id: UUID, console: Console, timeout: float | None) -> int:
                 draw(_status(vendor, task))
             else:
                 shown.moved(vendor, task)
-    if task is not None and task.state not in FINAL:
-        task = selection.with_relations(vendor, task_id)  # it may have ended and been purged
-    if task is None:
+    whole = selection.with_relations(vendor, task_id)
+    if whole is None:  # it never was there, or it has ended and been purged
         return show.missing(task_id, console)
-    _tell_end(vendor, task, console)
-    return DONE if task.state == State.SUCCESS else NO
+    _tell_end(vendor, whole, console)
+    return DONE if whole.state == State.SUCCESS else NO
 
 
 def looks(vendor: Vendor, task_id: UUID, timeout: float | None, console: Console) -> Iterator[Look]:
     """The task again and again, with the rows that its history has got since, until its end."""
     deadline = None if timeout is None else time.monotonic() + timeout
     known, pause = 0, _FIRST_PAUSE
-    while (task := selection.with_relations(vendor, task_id)) is not None:
+    while (task := selection.with_relations(vendor, task_id, *_PAYLOAD)) is not None:
         changes = _changes_since(vendor, task, known)
         pause = _FIRST_PAUSE if changes else min(pause * 1.3, _LONGEST_PAUSE)
         known = task.seq
