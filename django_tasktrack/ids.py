@@ -7,7 +7,9 @@ known to be ours or not (docs/adr/0002-expired-or-unknown.md). The checksum auth
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from .exceptions import InvalidTask
 
 _TAG_BITS = 24
 _TAG_MASK = (1 << _TAG_BITS) - 1
+_BEGINNING = re.compile(r"[0-9a-f]{8,32}", re.IGNORECASE)
 
 
 @lru_cache(maxsize=16)
@@ -70,3 +73,19 @@ def required_id(value: object) -> UUID:
             hint="Leave it out, or pass uuid.uuid4() or its string.",
         )
     return task_id
+
+
+def bounds(text: str) -> tuple[UUID, UUID] | None:
+    """First and last id that a text, a whole id or its first eight digits or more, may mean."""
+    whole = parse_id(text)
+    if whole:
+        return whole, whole
+    digits = text.replace("-", "")
+    if not _BEGINNING.fullmatch(digits):
+        return None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
+def first_id(at: datetime) -> UUID:
+    """The smallest id that can have been made at this time: a UUIDv7 begins with its milliseconds."""
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)

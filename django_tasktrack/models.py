@@ -262,6 +262,16 @@ class TrackedTask(models.Model):
         return self.label or self.state
 
     @property
+    def shown_progress(self) -> Progress | None:
+        """How far it is, unless that tells of an attempt that another one has replaced.
+
+        The lease that it was written under is the task's, or the one that a revoke has taken away.
+        """
+        progress: Progress | None = getattr(self, "progress", None)
+        revoked = 1 if self.revoke_requested_at else 0
+        return progress if progress and self.lease - progress.lease <= revoked else None
+
+    @property
     def retries(self) -> int:
         """Retries as Celery counts them."""
         return max(0, self.attempt - 1 - self.losses)
@@ -430,7 +440,7 @@ class Progress(models.Model):
             return None
         try:
             left = spent * max(0.0, self.total - self.current) / self.current
-        except OverflowError:  # longer than a timedelta can say
+        except (OverflowError, ValueError):  # longer than a timedelta can say, or no number
             return None
         since_update = (now or timezone.now()) - self.updated_at
         return max(timedelta(0), left - since_update)
@@ -453,6 +463,8 @@ class Worker(models.Model):
     heartbeat_at = models.DateTimeField(_("last heartbeat"))
     stopped_at = models.DateTimeField(_("stopped"), null=True)
     lost_at = models.DateTimeField(_("found lost"), null=True)
+    # No index names it, so that a sign of life stays a cheap update.
+    shutdown_requested_at = models.DateTimeField(_("shutdown requested"), null=True)
 
     objects = WorkerQuerySet.as_manager()
 

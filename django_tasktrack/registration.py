@@ -6,10 +6,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Coalesce
 
 from . import liveness
 from .heartbeat import Beat, Heartbeat
@@ -43,6 +46,7 @@ class Registration:
         lease: after so many seconds without one, this worker considers itself lost.
         on_lost: called, from a thread of its own, when it is.
         on_dead: called when the heartbeat's process is gone, or says nothing any more.
+        on_asked_to_end: called once, from the same thread, when somebody has asked for a shutdown.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Registration:
         *,
         on_lost: Callable[[str], None],
         on_dead: Callable[[], None],
+        on_asked_to_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker_id = 0
         self._vendor = vendor
@@ -62,6 +67,8 @@ class Registration:
         self._lease = lease
         self._on_lost = on_lost
         self._on_dead = on_dead
+        self._on_asked_to_end = on_asked_to_end
+        self._asked_to_end = False
         self._ended = False
         self._locked = self._unheard = False
         self._last = time.monotonic()
@@ -102,7 +109,14 @@ class Registration:
             version=self._identity.version,
             started_at=now,
             heartbeat_at=now,
+            shutdown_requested_at=self._former_request(),
         )
+
+    def _former_request(self) -> datetime | None:
+        """What was asked of this process under the row that it had before it was found lost."""
+        former = Worker.objects.using(self._vendor.using).filter(pk=self.worker_id)
+        asked = former.values_list("shutdown_requested_at", flat=True)
+        return asked.first() if self.worker_id else None
 
     def start(self) -> None:
         """Begin to watch."""
@@ -143,6 +157,9 @@ class Registration:
             return  # of a former life
         if beat.counted:
             self._last = beat.moment
+            if beat.asked_to_end and not self._asked_to_end:
+                self._asked_to_end = True
+                self._on_asked_to_end()
         elif beat.counted is False and not self._ended:
             self._lose("another worker has found this one lost")
 
@@ -153,3 +170,24 @@ class Registration:
         else:
             self._unheard = True
             self._on_lost(why)
+
+
+def ask_to_end(vendor: Vendor, worker_ids: Iterable[int]) -> list[int]:
+    """Ask workers to end in an orderly way, as SIGTERM does; each sees it at its next sign of life.
+
+    A request stands on the row of one process: what is started in its place begins without it.
+
+    Args:
+        vendor: of the database that holds the workers.
+        worker_ids: which ones.
+
+    Returns:
+        Those that count as alive and are asked now, or were before; the others have ended meanwhile.
+    """
+    asked = []
+    for worker_id in worker_ids:  # one by one, so that each answer is its own row's
+        living = Worker.objects.using(vendor.using).filter(pk=worker_id).alive()
+        now = Coalesce("shutdown_requested_at", Value(vendor.now(), DateTimeField()))
+        if living.update(shutdown_requested_at=now):
+            asked.append(worker_id)
+    return asked

@@ -170,7 +170,18 @@ class Worker:
             self._config.LEASE,
             on_lost=lambda why: self._engine.lose(why) if self._engine else None,
             on_dead=self._on_dead_heartbeat,
+            on_asked_to_end=self._on_asked_to_end,
         )
+
+    def _on_asked_to_end(self) -> None:
+        """As the first SIGTERM, which a later one follows."""
+        if self._engine and self._asked_to_stop_at is None:
+            self._asked_to_stop_at = time.monotonic()
+            logger.warning(
+                "Asked to end by manage.py tasktrack shutdown: running tasks have %g s.",
+                self._config.GRACE,
+            )
+            self._engine.stop(self._config.GRACE)
 
     def _on_dead_heartbeat(self) -> None:
         """Another one cannot be forked from a process with threads; the lease lasts for giving back."""

@@ -11,6 +11,7 @@ from django.core.management import BaseCommand, load_command_class
 
 from django_tasktrack.conf import Config
 from django_tasktrack.declaration import CALL_OPTIONS
+from django_tasktrack.management.tasktrack import VERBS
 from django_tasktrack.task_options import OPTION_NAMES
 from django_tasktrack.transitions import Answer
 
@@ -48,6 +49,11 @@ def test_every_option_of_tasks_and_calls_is_documented_and_no_other() -> None:
 def test_every_answer_to_revoke_is_documented() -> None:
     told = {word.strip('"') for word in table("docs/tasks.md", "`revoke()` answers")}
     assert told == set(Answer) - {Answer.QUEUED}
+
+
+def test_every_verb_is_documented_and_no_other() -> None:
+    told = {words.split()[0] for words in table("docs/operating.md", "verb")}
+    assert told == {verb.name for verb in VERBS}
 
 
 def test_options_of_the_worker_are_documented() -> None:

@@ -12,10 +12,15 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from django_tasktrack import purge, states, transitions
+from django_tasktrack import doctor, purge, states, transitions
 from django_tasktrack.changes import Change
 from django_tasktrack.ids import new_id
+from django_tasktrack.management.tasktrack import selection
 from django_tasktrack.models import StateChange, TrackedTask
+from django_tasktrack.overview import queues
+from django_tasktrack.overview.lately import lately
+from django_tasktrack.overview.queues import queue_figures
+from django_tasktrack.states import State
 from django_tasktrack.vendors import glance, postgresql
 
 from .factories import NAME, make_worker
@@ -234,6 +239,46 @@ def test_finish_compares_no_task_with_every_other(worker_id: int) -> None:
     read = sum(node["Actual Rows"] * node["Actual Loops"] for node in plans.nodes)
     assert removed == 0
     assert read < 20 * len(changes)
+
+
+# What operators ask, now and then
+
+
+def test_stats(worker_id: int, plans: Plans) -> None:
+    """A count over what has ended reads the window alone, and of it no more than is counted."""
+    now = the_vendor().now()
+    found = {queue.name: queue for queue in queue_figures(the_vendor(), now)}
+    assert found["q0"].due > 0
+    assert lately(the_vendor(), now - timedelta(hours=1)).ended[State.SUCCESS] > 0
+    names = ("due", "scheduled", "claimed", "done", "held")
+    assert uses(plans, *(f"tasktrack_{name}" for name in names))
+
+
+def test_stats_of_full_queues_read_their_heads(
+    worker_id: int, plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "LOOK", 50)
+    found = queue_figures(the_vendor(), the_vendor().now())
+    assert {queue.due for queue in found} == {50}
+    assert uses(plans, "tasktrack_due")
+
+
+def test_place_in_the_queue(worker_id: int, plans: Plans) -> None:
+    task = TrackedTask.objects.due().for_queue("q1").order_by("priority", "-pk")[0]
+    plans.nodes.clear()
+    assert queues.ahead_in_queue(the_vendor(), task)[0] > 0
+    assert uses(plans, "tasktrack_due")
+
+
+@pytest.mark.parametrize("state", ["STARTED", "RETRY", "FAILURE"])
+def test_list_of_a_rare_state(worker_id: int, plans: Plans, state: str) -> None:
+    assert len(selection.newest(TrackedTask.objects.all(), [state], 10)) <= 10
+    assert uses(plans)
+
+
+def test_doctor_of_the_whole(worker_id: int, plans: Plans) -> None:
+    assert doctor.examine(the_vendor())
+    assert uses(plans, "tasktrack_done", "tasktrack_held")
 
 
 def test_ids_of_many_results(worker_id: int, plans: Plans) -> None:

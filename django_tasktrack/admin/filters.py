@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
@@ -15,11 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Goal
-from ..states import FINAL, Stage, State
+from ..querysets import TaskQuerySet
+from ..states import State
 from .choices import goal_kinds, known
 
-#: An id carries its producer's clock, created_at the database's: they may differ by this much.
-_SKEW = timedelta(minutes=10)
 _BIGGEST = 2**63 - 1
 
 
@@ -73,17 +71,9 @@ class TaskStateFilter(ChoiceFilter):
     def offered(self, request: HttpRequest) -> Iterable[tuple[Any, Any]]:
         return [(state.value, state.value) for state in State]
 
-    def narrowed(self, queryset: QuerySet[Any], chosen: str) -> QuerySet[Any]:
-        return in_state(queryset, chosen)
-
-
-def in_state(tasks: QuerySet[Any], state: str) -> QuerySet[Any]:
-    """Those of ``tasks`` that are in a state."""
-    if state in FINAL:  # the stage is implied; named, it admits the partial indexes
-        tasks = tasks.filter(stage=Stage.DONE)
-    elif state == State.STARTED:
-        tasks = tasks.filter(stage=Stage.CLAIMED)
-    return tasks.filter(state=state)
+    def narrowed(self, queryset: Any, chosen: str) -> QuerySet[Any]:
+        tasks: TaskQuerySet = queryset
+        return tasks.in_state(chosen)
 
 
 class QueueFilter(ChoiceFilter):
@@ -115,7 +105,7 @@ class WorkerFilter(ChoiceFilter):
 
 
 class CreatedFilter(ChoiceFilter):
-    """Presets of age. The key is time-ordered, so its range finds them; created_at is exact."""
+    """Presets of age."""
 
     title = _("created")
     parameter_name = "created"
@@ -130,16 +120,11 @@ class CreatedFilter(ChoiceFilter):
     def offered(self, request: HttpRequest) -> Iterable[tuple[Any, Any]]:
         return [(key, label) for key, (label, _age) in self._ages.items()]
 
-    def narrowed(self, queryset: QuerySet[Any], chosen: str) -> QuerySet[Any]:
+    def narrowed(self, queryset: Any, chosen: str) -> QuerySet[Any]:
+        tasks: TaskQuerySet = queryset
         if chosen not in self._ages:
-            return queryset.none()
-        since = timezone.now() - self._ages[chosen][1]
-        return queryset.filter(pk__gte=first_id(since - _SKEW), created_at__gte=since)
-
-
-def first_id(at: datetime) -> UUID:
-    """The smallest id that can have been made at this time: a UUIDv7 begins with its milliseconds."""
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+            return tasks.none()
+        return tasks.created_since(timezone.now() - self._ages[chosen][1])
 
 
 class GoalStateFilter(ChoiceFilter):

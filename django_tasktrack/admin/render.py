@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from ..models import Goal, Progress, TrackedTask, Worker
 from ..states import WAITING, Stage, State
+from ..words import amount, span
 
 #: Characters of a value that a page shows.
 SHOWN = 20_000
@@ -128,25 +129,6 @@ def duration(length: timedelta | None) -> SafeString:
     return format_html('<time datetime="PT{}S">{}</time>', f"{seconds:.3f}", span(length))
 
 
-def span(length: timedelta) -> str:
-    """A length of time in words, with two units at most."""
-    seconds = max(0.0, length.total_seconds())
-    if seconds < 0.9995:
-        return _("%(n)s ms") % {"n": round(seconds * 1000)}
-    if seconds < 59.5:
-        return _("%(n)s s") % {"n": f"{seconds:.1f}" if seconds < 9.95 else round(seconds)}
-    whole = round(seconds)
-    for unit, text in (
-        (86400, _("%(a)s d %(b)s h")),
-        (3600, _("%(a)s h %(b)s min")),
-        (60, _("%(a)s min %(b)s s")),
-    ):
-        if whole >= unit:
-            smaller = {86400: 3600, 3600: 60, 60: 1}[unit]
-            return text % {"a": whole // unit, "b": whole % unit // smaller}
-    return _("%(n)s s") % {"n": whole}
-
-
 def nothing() -> SafeString:
     """A missing value, which screen readers pass over."""
     return format_html('<span class="tt-none" aria-hidden="true">{}</span>', "–")
@@ -201,12 +183,7 @@ def attempts(task: TrackedTask) -> str:
 
 def current_progress(task: TrackedTask) -> Progress | None:
     """The progress of the latest attempt; what an earlier one left behind is not shown."""
-    found: Progress | None = getattr(task, "progress", None)
-    if found is None or task.state in WAITING:
-        return None
-    # Terminating takes the lease away, and the bar still tells where the task stood.
-    terminated = task.revoke_requested_at is not None and found.lease + 1 == task.lease
-    return found if found.lease == task.lease or terminated else None
+    return None if task.state in WAITING else task.shown_progress
 
 
 def bar(progress: Progress, running: bool = True) -> SafeString:
@@ -228,11 +205,6 @@ def bar(progress: Progress, running: bool = True) -> SafeString:
     )
 
 
-def amount(number: float) -> str:
-    """A count without needless digits."""
-    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
-
-
 def list_progress(task: TrackedTask) -> SafeString:
     """Bar and message in a list; a task that succeeded is at neither any more."""
     progress = current_progress(task)
@@ -242,16 +214,6 @@ def list_progress(task: TrackedTask) -> SafeString:
     return format_html(
         '{}<span class="tt-message" title="{}">{}</span>', shown, progress.message, progress.message
     )
-
-
-def eta(progress: Progress, now: datetime) -> timedelta | None:
-    """Time left, or None where it cannot be told: a tiny current makes more than time can hold, and
-    nothing left before the end means that the reports have stopped.
-    """
-    try:
-        return progress.eta(now) or None
-    except (OverflowError, ValueError):
-        return None
 
 
 def pretty(value: Any) -> str:

@@ -6,19 +6,18 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.db.models.lookups import Contains
 from django.utils.translation import gettext as _
 
-from ..ids import is_ours, parse_id
+from ..ids import bounds, is_ours, parse_id
 from ..models import PurgeHorizon, TrackedTask, Worker
+from ..querysets import TaskQuerySet
 from ..states import State
-from .filters import in_state
 
 _QUALIFIERS = ("id", "task", "queue", "state", "worker", "owner")
 _UNKNOWN = re.compile(r"([^\W\d]\w*):.")
-_PREFIX = re.compile(r"[0-9a-f]{8,32}", re.IGNORECASE)
 _TERMS = 10
 _STATES = frozenset(State)
 
@@ -43,21 +42,21 @@ def parse(text: str) -> list[Term]:
     return [term for term in terms if term.value]
 
 
-def search_tasks(tasks: QuerySet[TrackedTask], text: str) -> QuerySet[TrackedTask]:
+def search_tasks(tasks: TaskQuerySet, text: str) -> TaskQuerySet:
     """The tasks that every word of the search fits."""
     for term in parse(text):
         tasks = _narrow(tasks, term)
     return tasks
 
 
-def _narrow(tasks: QuerySet[TrackedTask], term: Term) -> QuerySet[TrackedTask]:
+def _narrow(tasks: TaskQuerySet, term: Term) -> TaskQuerySet:
     if term.about == "id":
-        bounds = _bounds(term.value)
-        return tasks.filter(pk__range=bounds) if bounds else tasks.none()
+        meant = bounds(term.value)
+        return tasks.filter(pk__range=meant) if meant else tasks.none()
     if term.about == "queue":
         return tasks.filter(queue=term.value)
     if term.about == "state":
-        return in_state(tasks, term.value.upper())
+        return tasks.in_state(term.value.upper())
     if term.about == "owner":
         return tasks.filter(owner=term.value)
     if term.about == "worker":
@@ -70,17 +69,6 @@ def holds(column: str, text: str) -> Q:
     """That the text occurs in an exact column, in whatever case: ``icontains`` follows the column's
     collation on MariaDB and MySQL, and there names that differ in case are two names."""
     return Q(Contains(Lower(column), Lower(Value(text))))
-
-
-def _bounds(value: str) -> tuple[UUID, UUID] | None:
-    """First and last id that the text, a whole id or its beginning, may mean."""
-    whole = parse_id(value)
-    if whole:
-        return whole, whole
-    digits = value.replace("-", "")
-    if not _PREFIX.fullmatch(digits):
-        return None
-    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
 def explain_nothing(text: str) -> str:

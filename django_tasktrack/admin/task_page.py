@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from ..models import Progress, TrackedTask
 from ..states import WAITING, Stage, State
+from ..words import span
 from . import render, timeline
 from .base import may
 from .verbs import VERBS
@@ -67,7 +68,7 @@ def _progress(task: TrackedTask, now: datetime) -> dict[str, Any]:
     progress: Progress | None = render.current_progress(task)
     if progress is None:
         return {}
-    left = render.eta(progress, now) if task.state == State.STARTED else None
+    left = progress.eta(now) or None if task.state == State.STARTED else None
     return {"progress": progress, "eta": left}
 
 
@@ -126,9 +127,9 @@ def _why_waiting(task: TrackedTask, now: datetime) -> str:
         return _("Blocked: it runs when the tasks that it waits for have succeeded.")
     waited = max(now - task.run_after, timedelta(0))
     if task.stage == Stage.DUE:
-        given = {"span": render.span(waited), "queue": task.queue}
+        given = {"span": span(waited), "queue": task.queue}
         return _("Due for %(span)s; no worker has taken it from “%(queue)s” yet.") % given
-    left = {"span": render.span(max(task.run_after - now, timedelta(0)))}
+    left = {"span": span(max(task.run_after - now, timedelta(0)))}
     if task.state == State.RETRY:
         return _("Its last attempt failed; the next one begins in %(span)s.") % left
     return _("Scheduled: it becomes due in %(span)s.") % left

@@ -61,7 +61,8 @@ class TrackedTaskAdmin(ReadOnlyAdmin[TrackedTask]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[TrackedTask], search_term: str
     ) -> tuple[QuerySet[TrackedTask], bool]:
-        return search.search_tasks(queryset, search_term), False
+        tasks: Any = queryset
+        return search.search_tasks(tasks, search_term), False
 
     # Pages
 

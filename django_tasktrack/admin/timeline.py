@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..models import StateChange
 from ..states import FINAL, State
-from . import render
+from ..words import span
 
 #: Rows of history that a page shows; of a longer one the latest.
 MOST = 200
@@ -103,7 +103,7 @@ def strip(parts: Sequence[Stretch]) -> SafeString:
         _WIDTH,
         _HEIGHT,
         _("waited %(wait)s, ran %(run)s")
-        % {"wait": render.span(total(parts, False)), "run": render.span(total(parts, True))},
+        % {"wait": span(total(parts, False)), "run": span(total(parts, True))},
         marks,
     )
 
@@ -116,7 +116,7 @@ def _look(part: Stretch) -> str:
 
 
 def _words(part: Stretch) -> str:
-    length = render.span(part.length)
+    length = span(part.length)
     if part.runs:
         return _("attempt %(n)s: ran %(span)s") % {"n": part.attempt, "span": length}
     return _("waited %(span)s") % {"span": length}

@@ -62,7 +62,10 @@ class WorkerAdmin(ReadOnlyAdmin[Worker]):
 
     @admin.display(description=gettext_lazy("condition"))
     def condition_column(self, worker: Worker) -> SafeString:
-        return render.condition_badge(worker)
+        badge = render.condition_badge(worker)
+        if not worker.is_alive or worker.shutdown_requested_at is None:
+            return badge
+        return format_html('{}<span class="tt-note">{}</span>', badge, _("asked to end"))
 
     @admin.display(description=gettext_lazy("last heartbeat"))
     def heartbeat_column(self, worker: Worker) -> SafeString:

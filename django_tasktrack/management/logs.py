@@ -29,6 +29,16 @@ class RunningTask(logging.Filter):
         return True
 
 
+def one_line(text: str) -> str:
+    """A text without what ends a line or means something to a terminal."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def plain_lines(text: str) -> str:
+    """A text of many lines, without what means something else to a terminal."""
+    return _CONTROL_BUT_LINES.sub(_escaped, text)
+
+
 class OneLine(logging.Formatter):
     """Control characters of a message are escaped, so that one record is one line, and its traceback.
 
@@ -36,10 +46,10 @@ class OneLine(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        return _CONTROL.sub(_escaped, super().formatMessage(record))
+        return one_line(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        text = _CONTROL_BUT_LINES.sub(_escaped, super().format(record))
+        text = plain_lines(super().format(record))
         return text.replace("\n", "\n    ")
 
 

@@ -18,18 +18,21 @@ USAGE, FAILED = 2, 1
 
 
 @contextmanager
-def told_cleanly() -> Iterator[None]:
+def told_cleanly(database: int = FAILED) -> Iterator[None]:
     """Turn this package's errors and the database's into what ``manage.py`` shows in one block.
 
+    Args:
+        database: exit code where the database fails.
+
     Raises:
-        CommandError: with exit code 2 for what was asked, 1 for the database.
+        CommandError: with that code, or 2 for what was asked.
     """
     try:
         yield
     except TasktrackError as error:
         raise CommandError(str(error), returncode=USAGE) from None
     except Error as error:
-        raise CommandError(_of_database(error), returncode=FAILED) from error
+        raise CommandError(_of_database(error), returncode=database) from error
 
 
 def _of_database(error: Error) -> str:

@@ -36,28 +36,15 @@ class ProgressSerializer(serializers.ModelSerializer[Progress]):
         fields = read_only_fields = ("current", "total", "percent", "message", "eta")
 
     def get_eta(self, progress: Progress) -> float | None:
-        try:
-            eta = progress.eta()
-        except (OverflowError, ValueError):  # further away than a timedelta can say
-            return None
+        eta = progress.eta()
         return None if eta is None else round(eta.total_seconds(), 1)
-
-
-def shown_progress(task: TrackedTask) -> Progress | None:
-    """The task's progress, unless it tells of an attempt that another one has replaced.
-
-    The lease that it was written under is the task's, or the one that a revoke has taken away.
-    """
-    progress: Progress | None = getattr(task, "progress", None)
-    revoked = 1 if task.revoke_requested_at else 0
-    return progress if progress and task.lease - progress.lease <= revoked else None
 
 
 class _WithProgress(serializers.ModelSerializer[TrackedTask]):
     progress = serializers.SerializerMethodField()
 
     def get_progress(self, task: TrackedTask) -> dict[str, Any] | None:
-        progress = shown_progress(task)
+        progress = task.shown_progress
         return None if progress is None else dict(ProgressSerializer(progress).data)
 
 
@@ -237,7 +224,8 @@ class WorkerRowSerializer(serializers.ModelSerializer[Worker]):
         model = Worker
         fields: tuple[str, ...] = (
             "id", "name", "condition", "host", "pid", "pool", "concurrency", "can_terminate",
-            "queues", "version", "started_at", "heartbeat_at", "stopped_at", "lost_at",
+            "queues", "version", "started_at", "heartbeat_at", "shutdown_requested_at",
+            "stopped_at", "lost_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 
+from .. import words
 from ..admin import render
 
 register = template.Library()
@@ -20,7 +21,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "tt_ago": render.ago,
     "tt_duration": render.duration,
     "tt_bar": render.bar,
-    "tt_amount": render.amount,
+    "tt_amount": words.amount,
     "tt_breakable": render.breakable,
     "tt_name": render.task_name,
     "tt_pretty": render.pretty,

@@ -12,8 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_tasktrack.admin import changelists, filters, tasks
+from django_tasktrack.admin import changelists, tasks
 from django_tasktrack.admin.search import Term, parse
+from django_tasktrack.ids import first_id
 from django_tasktrack.models import PurgeHorizon, TrackedTask
 from django_tasktrack.states import State
 from tests.factories import make_goal, make_task, make_worker
@@ -131,8 +132,8 @@ def test_created_presets_find_by_age(operator: Client) -> None:
     TrackedTask.objects.filter(pk=old.pk).update(created_at=then)
     assert shown(operator.get(TASKS, {"created": "1h"})) == [new]
     assert set(shown(operator.get(TASKS, {"created": "24h"}))) == {old, new}
-    assert filters.first_id(timezone.now() - timedelta(seconds=60)) < new.pk
-    assert filters.first_id(timezone.now() + timedelta(seconds=60)) > new.pk
+    assert first_id(timezone.now() - timedelta(seconds=60)) < new.pk
+    assert first_id(timezone.now() + timedelta(seconds=60)) > new.pk
 
 
 def test_search_terms(operator: Client) -> None:

@@ -195,6 +195,13 @@ def test_a_goal_keeps_the_attempts_of_purged_tasks(operator: Client) -> None:
     assert "no such invoice" in html
 
 
+def test_worker_that_was_asked_to_end_says_so(operator: Client) -> None:
+    make_worker()
+    assert "asked to end" not in text(operator.get(WORKERS))
+    make_worker(shutdown_requested_at=timezone.now())
+    assert "asked to end" in text(operator.get(WORKERS))
+
+
 def test_workers_show_condition_and_what_they_run(operator: Client) -> None:
     now = timezone.now()
     make_worker(name="dead", lost_at=now)

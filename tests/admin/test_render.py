@@ -4,29 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from django_tasktrack.admin import render
 from django_tasktrack.models import Goal
 from django_tasktrack.states import State
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0 ms"),
-        (0.42, "420 ms"),
-        (0.9999, "1.0 s"),
-        (4.24, "4.2 s"),
-        (9.96, "10 s"),
-        (59.7, "1 min 0 s"),
-        (3599.9, "1 h 0 min"),
-        (7500, "2 h 5 min"),
-        (90000, "1 d 1 h"),
-    ],
-)
-def test_spans_have_two_units_at_most(seconds: float, text: str) -> None:
-    assert render.span(timedelta(seconds=seconds)) == text
 
 
 def test_a_moment_is_a_clock_today_and_a_date_before() -> None:

@@ -47,7 +47,7 @@ _CHILD_OF = "django_tasktrack/pools/childprocess.py"
 _REFUSALS, _STEPS = "tests/exam/test_refusals.py", "tests/engines/test_upkeep.py"
 _GUARDS, _NETWORK = "tests/exam/test_guards.py", "tests/exam/test_network.py"
 _STOPS, _LOOP = "tests/engines/test_stopping.py", "tests/live/test_asyncio.py"
-_LOCKS = "tests/test_liveness.py"
+_LOCKS, _SHUTDOWN = "tests/test_liveness.py", "tests/test_shutdown.py"
 _ENDS, _LIVES = "tests/exam/test_terminate.py", "tests/exam/test_liveness.py"
 _HOSTILE, _HISTORY = "tests/exam/test_hostile.py", "tests/exam/test_history.py"
 _DEATHS, _LIMITS = "tests/live/test_deaths.py", "tests/live/test_limits.py"
@@ -729,6 +729,34 @@ MUTANTS = (
         _SERVER,
     ),
     Mutant(
+        "shutdown: only who lives is asked",
+        _REGISTRATION,
+        "filter(pk=worker_id).alive()",
+        "filter(pk=worker_id)",
+        (_SHUTDOWN, "-k", "only_those_that_live"),
+    ),
+    Mutant(
+        "shutdown: a new row carries what was asked under the old one",
+        _REGISTRATION,
+        "            shutdown_requested_at=self._former_request(),\n",
+        "",
+        (_SHUTDOWN, "-k", "lost_meanwhile"),
+    ),
+    Mutant(
+        "shutdown: the sign of life counts all the same",
+        _HEARTBEAT,
+        "counted = bool(mine.update(heartbeat_at=now))",
+        "counted = False",
+        (_SHUTDOWN, "-k", "still_counts"),
+    ),
+    Mutant(
+        "shutdown: a request after a signal is not the second one",
+        "django_tasktrack/worker.py",
+        "if self._engine and self._asked_to_stop_at is None:",
+        "if self._engine:",
+        (_SHUTDOWN, "-k", "after_a_signal or grace"),
+    ),
+    Mutant(
         "liveness: who has its lock is not silent",
         _UPKEEP,
         ".exclude(pk__in=living)",
@@ -1207,14 +1235,14 @@ MUTANTS = (
     Mutant(
         "log: one record is one line",
         _LOGS,
-        "return _CONTROL.sub(_escaped, super().formatMessage(record))",
+        "return one_line(super().formatMessage(record))",
         "return super().formatMessage(record)",
         (_LOG_TESTS, "-k", "one_line"),
     ),
     Mutant(
         "log: nothing in a traceback speaks to the terminal",
         _LOGS,
-        "_CONTROL_BUT_LINES.sub(_escaped, super().format(record))",
+        "plain_lines(super().format(record))",
         "super().format(record)",
         (_LOG_TESTS, "-k", "traceback"),
     ),

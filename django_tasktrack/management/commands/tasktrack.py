@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
-from argparse import ArgumentParser, ArgumentTypeError
+import os
+import sys
+from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, SystemCheckError, no_translations
 
-from ...purge import Purged, purge
+from ..tasktrack import VERBS
+from ..tasktrack.console import Console
+from ..tasktrack.verb import DONE, INTERRUPTED, NO, USAGE, Nothing
 from ..trouble import told_cleanly
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def duration(text: str) -> float:
-    """Seconds in words like ``90s``, ``12h``, ``7d``; a bare number counts days."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", text.strip())
-    if not match:
-        raise ArgumentTypeError(f"{text!r} is no duration; write for example 12h or 7d")
-    return float(match[1]) * _UNITS[match[2] or "d"]
+_RUNS = {verb.name: verb.run for verb in VERBS}
 
 
 class Command(BaseCommand):
@@ -28,30 +22,57 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        purging = verbs.add_parser("purge", help="delete finished tasks whose retention is over")
-        purging.add_argument(
-            "--older-than",
-            type=duration,
-            metavar="7d",
-            help="time since their end, instead of the settings' (units s m h d w)",
-        )
-        purging.add_argument("--dry-run", action="store_true", help="count only")
-        purging.add_argument("--json", action="store_true", help="for programs")
+        for verb in VERBS:
+            own = verbs.add_parser(verb.name, help=verb.help, description=_sentence(verb.help))
+            verb.arguments(own)
+            own.add_argument("--json", action="store_true", help="for programs: one document")
+            _add_django_s(own)
 
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Settings that are wrong are wrong usage: the answer is not "no"."""
+        try:
+            super().check(*args, **kwargs)
+        except SystemCheckError as error:
+            error.returncode = USAGE
+            raise
+
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
-        with told_cleanly():
-            purged = purge(older_than=options["older_than"], dry_run=options["dry_run"])
-        self.stdout.write(_as_json(purged) if options["json"] else _as_text(purged, options))
+        try:
+            code = self._run(options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads has seen enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = DONE
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code:
+            sys.exit(code)
+
+    def _run(self, options: dict[str, Any]) -> int:
+        # The streams themselves: Django's wrappers add the ends of lines, and colours of their own.
+        console = Console(
+            options.get("stdout") or sys.stdout,
+            options.get("stderr") or sys.stderr,
+            as_json=options["json"],
+            no_color=options["no_color"],
+            force_color=options["force_color"],
+        )
+        with told_cleanly(database=USAGE):
+            try:
+                return _RUNS[options["verb"]](options, console)
+            except Nothing as error:
+                console.say(str(error))
+                return NO
 
 
-def _as_json(purged: list[Purged]) -> str:
-    return json.dumps({item.state: item.tasks for item in purged})
+def _add_django_s(parser: ArgumentParser) -> None:
+    """The options of every command, after the verb too, where people write them."""
+    for flag in ("--no-color", "--force-color", "--traceback", "--skip-checks"):
+        parser.add_argument(flag, action="store_true", default=SUPPRESS, help=SUPPRESS)
+    for option in ("--settings", "--pythonpath"):
+        parser.add_argument(option, default=SUPPRESS, help=SUPPRESS)
 
 
-def _as_text(purged: list[Purged], options: dict[str, Any]) -> str:
-    verb = "Would delete" if options["dry_run"] else "Deleted"
-    lines = [
-        f"{verb} {item.tasks:,} {item.state} tasks that ended before {item.before:%Y-%m-%d %H:%M}."
-        for item in purged
-    ]
-    return "\n".join([*lines, "Goals and their attempts stay."])
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
