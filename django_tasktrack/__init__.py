@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import goals as goals
+    from .allowed import serializable as serializable
     from .declaration import Task as Task
     from .declaration import enqueue_many as enqueue_many
     from .declaration import shared_task as shared_task
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from .result import AsyncResult as AsyncResult
 
 __version__ = "0.1.0"
-__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "shared_task", "task"]
+__all__ = ["AsyncResult", "Task", "enqueue_many", "goals", "serializable", "shared_task", "task"]
 
 _HOMES = {
     "AsyncResult": "result",
     "Task": "declaration",
     "enqueue_many": "declaration",
+    "serializable": "allowed",
     "shared_task": "declaration",
     "task": "declaration",
 }
