@@ -11,12 +11,11 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from . import checked, transitions
+from . import checked, routing, transitions
 from .changes import NewTask
 from .conf import config
 from .exceptions import DuplicateTaskId, InvalidTask
 from .ids import new_id, required_id
-from .payloads import encode
 from .registry import Definition
 from .vendors import task_database, vendor_for
 
@@ -61,12 +60,13 @@ def preparing(definition: Definition, options: Options) -> Prepare:
 
     Returns:
         A function of ``args`` and ``kwargs``. It raises TypeError where they do not fit the task's signature,
-        or are no list and dict, and PayloadError where one of them cannot be carried as JSON.
+        or are no list and dict, and PayloadError where one of them cannot be carried.
 
     Raises:
         InvalidTask: an option has a value that it cannot have.
     """
     shared = _without_arguments(definition, options)
+    serialize, place = definition.serialize(), routing.by_arguments(definition, options)
     own_id = None if options.task_id is None else required_id(options.task_id)
 
     def of_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> NewTask:
@@ -75,12 +75,13 @@ def preparing(definition: Definition, options: Options) -> Prepare:
             definition.check_call(args, kwargs)
         except TypeError as error:
             raise TypeError(f"{definition.name}: {error}") from None
-        return shared._replace(
+        new = shared._replace(
             task_id=own_id or new_id(),
-            args=encode(args, "args"),
-            kwargs=encode(dict(kwargs), "kwargs") if kwargs else "{}",
+            args=serialize(list(args), "args"),
+            kwargs=serialize(dict(kwargs), "kwargs") if kwargs else "{}",
             unique_key=_unique_key(definition, args, kwargs, options.unique_key),
         )
+        return new if place is None else place(new, args, kwargs)
 
     return of_call
 
@@ -98,15 +99,14 @@ def prepare(
 def _without_arguments(definition: Definition, options: Options) -> NewTask:
     expires_in, expires_at = _expiry(options.expires)
     max_retries = definition.retry.max_retries
+    queue, priority = routing.by_name(definition, options)
     return NewTask(
         task_id=UUID(int=0),
         name=definition.name,
         args="[]",
         kwargs="{}",
-        queue=_queue(options.queue, definition),
-        priority=checked.priority(
-            definition.priority if options.priority is None else options.priority
-        ),
+        queue=queue,
+        priority=priority,
         max_attempts=None if max_retries is None else max_retries + 1,
         delay=_countdown(options),
         run_after=None if options.eta is None else checked.aware(options.eta, "eta"),
@@ -162,12 +162,6 @@ def _insert(tasks: Sequence[NewTask], *, own_ids: bool, using: str) -> dict[UUID
             f"A task with id {tasks[0].task_id} exists.",
             hint="Choose another task_id, or leave it out.",
         ) from None
-
-
-def _queue(queue: object, definition: Definition) -> str:
-    if queue is None:
-        queue = definition.queue if definition.queue is not None else config().DEFAULT_QUEUE
-    return checked.queue_name(queue)
 
 
 def _unique_key(

@@ -8,13 +8,16 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from django.db import DatabaseError
+
 from . import registry
 from .context import Context, Request, running
 from .exceptions import Ignore, Retry, TaskRevoked
 from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
-from .payloads import decode, encode
+from .payloads import decode
 from .registry import Definition
 from .retries import exhausted
+from .serializers import is_plain, restored
 
 Send = Callable[[Report], None]
 
@@ -41,7 +44,7 @@ def run(
     try:
         attempt = _Attempt(claim, worker, send, is_revoked)
     except Exception as error:  # noqa: BLE001  a row that cannot be read is that task's failure
-        return failed(error, reason="could not be started")
+        return _unstarted(claim, error)
     with running(attempt.context):
         try:
             attempt.context.in_body = True
@@ -68,9 +71,11 @@ async def run_async(
     Cancelled while somebody wants the task to end, it answers that it was revoked.
     """
     try:
-        attempt = _Attempt(claim, worker, send, is_revoked)
+        begin = partial(_Attempt, claim, worker, send, is_revoked)
+        # What has to be looked up is looked up by a thread, which may wait.
+        attempt = begin() if _is_plain(claim) else await in_thread(begin)
     except Exception as error:  # noqa: BLE001  as above
-        return failed(error, reason="could not be started")
+        return _unstarted(claim, error)
     with running(attempt.context):
         try:
             if attempt.definition.is_async:
@@ -92,7 +97,7 @@ class _Attempt:
     ) -> None:
         self.claim = claim
         self.definition = registry.get(claim.name)
-        self._args, self._kwargs = decode(claim.args), decode(claim.kwargs)
+        self._args, self._kwargs = restored(decode(claim.args)), restored(decode(claim.kwargs))
         request = partial(_request, claim, tuple(self._args), self._kwargs, worker)
         self.context = Context(claim, request, send, is_revoked)
 
@@ -101,12 +106,24 @@ class _Attempt:
         return self.definition.body(*self._args, **self._kwargs)
 
     def outcome_of_value(self, value: Any) -> Outcome:
+        if self._drops_value():
+            return succeeded(None)
         try:
-            return succeeded(encode(value, "The result"))
+            return succeeded(self.definition.serialize_result()(value, "The result"))
         except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
             return failed(error, reason="the result cannot be stored")
 
     def outcome_of_error(self, error: BaseException) -> Outcome:
+        outcome = self._judged(error)
+        if outcome.error and self._drops_value() and not self.definition.keeps_errors():
+            return outcome._replace(error=outcome.error.type_alone())
+        return outcome
+
+    def _drops_value(self) -> bool:
+        """What the row says; rows that say nothing of it leave it to the task and the settings."""
+        return self.definition.drops_value(getattr(self.claim, "ignore_result", None))
+
+    def _judged(self, error: BaseException) -> Outcome:
         if isinstance(error, Ignore):
             return ignored()
         if isinstance(error, Retry):
@@ -115,6 +132,19 @@ class _Attempt:
         if isinstance(error, TaskRevoked):
             return revoked("")
         return _after_error(self.definition, self.claim, error)
+
+
+def _is_plain(claim: Claim) -> bool:
+    return is_plain(claim.args) and is_plain(claim.kwargs)
+
+
+def _unstarted(claim: Claim, error: Exception) -> Outcome:
+    """A row that cannot be read is that task's failure; where the database could not be asked for what
+    it names, the task's own policy decides, as if the body had asked.
+    """
+    if isinstance(error, DatabaseError):
+        return _after_error(registry.get(claim.name), claim, error)
+    return failed(error, reason="could not be started")
 
 
 def _after_error(definition: Definition, claim: Claim, error: BaseException) -> Outcome:
