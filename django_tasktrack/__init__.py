@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import goals as goals
     from . import schedules as schedules
+    from .allowed import serializable as serializable
     from .canvas import Signature as Signature
     from .canvas import chain as chain
     from .canvas import chord as chord
@@ -49,6 +50,7 @@ __all__ = [
     "maybe_signature",
     "result_from_tuple",
     "schedules",
+    "serializable",
     "shared_task",
     "signature",
     "task",
@@ -71,6 +73,7 @@ _HOMES = {
     "group": "canvas",
     "maybe_signature": "canvas",
     "result_from_tuple": "result_sets",
+    "serializable": "allowed",
     "signature": "canvas",
     "xmap": "canvas",
     "xstarmap": "canvas",

@@ -12,7 +12,8 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf
+from . import conf, registry, routes, routing, task_annotations
+from .exceptions import nearest
 
 
 @register()
@@ -21,7 +22,49 @@ def check_settings(
 ) -> list[CheckMessage]:
     """TASKTRACK holds known names and possible values."""
     given = getattr(settings, "TASKTRACK", {})
-    return [Error(problem, hint=hint, id="tasktrack.E001") for problem, hint in conf.errors(given)]
+    found: list[CheckMessage] = [
+        Error(problem, hint=hint, id="tasktrack.E001") for problem, hint in conf.errors(given)
+    ]
+    return found + [_needless(name) for name in conf.needless(given)]
+
+
+def _needless(name: str) -> CheckMessage:
+    return checks.Warning(
+        f"TASKTRACK[{name!r}] changes nothing: the database is the broker and the result backend.",
+        hint="Leave it out.",
+        id="tasktrack.W005",
+    )
+
+
+@register()
+def check_routes(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The routers can be imported, and what is said by a task's name is said of one that there is."""
+    if conf.errors(getattr(settings, "TASKTRACK", {})):
+        return []
+    try:
+        routing.in_force()
+    except Exception as error:  # noqa: BLE001  whatever an import does
+        said = f"TASKTRACK['TASK_ROUTES'] cannot be used: {error}"
+        return [Error(said, hint="Name a function that can be imported.", id="tasktrack.E006")]
+    return [
+        _of_nobody(setting, name)
+        for setting, names in (
+            ("TASK_ROUTES", routes.names(conf.config().TASK_ROUTES)),
+            ("TASK_ANNOTATIONS", task_annotations.names(conf.config().TASK_ANNOTATIONS)),
+        )
+        for name in names
+        if name not in registry.names()
+    ]
+
+
+def _of_nobody(setting: str, name: str) -> CheckMessage:
+    return checks.Warning(
+        f"TASKTRACK[{setting!r}] names {name!r}, and there is no such task.",
+        hint=nearest(name, registry.names()),
+        id="tasktrack.W006",
+    )
 
 
 @register()
@@ -34,7 +77,7 @@ def check_router(
     """
     from .models import TrackedTask
 
-    if check_settings():
+    if conf.errors(getattr(settings, "TASKTRACK", {})):
         return []  # what they say of the database is not known
     using, business = router.db_for_write(TrackedTask), conf.config().BUSINESS_DATABASE
     found: list[CheckMessage] = []

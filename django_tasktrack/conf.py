@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from . import celery_names, routes, task_annotations
 from .exceptions import nearest
+from .setting_values import plain, problem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Config:
 
     #: Queue of tasks that name none.
     DEFAULT_QUEUE: str = "default"
+    #: Priority of tasks that name none, -100 to 100.
+    DEFAULT_PRIORITY: int = 0
     #: Retries of tasks that say nothing; None for no limit.
     DEFAULT_MAX_RETRIES: int | None = 3
     #: First delay of retries that say nothing, in seconds.
@@ -29,6 +32,27 @@ class Config:
     TASKS_MODULE: str = "tasks"
     #: Alias whose commit an enqueue waits for, where a router keeps the tasks in another database.
     BUSINESS_DATABASE: str = "default"
+    #: Where calls go that name no queue, and whose task names none; see ``routes``.
+    TASK_ROUTES: Any = None
+    #: Options of tasks, by the task's name, instead of those that it declares; see ``task_annotations``.
+    TASK_ANNOTATIONS: Any = None
+    #: What carries arguments, and what carries results (None: the same); "json" or "tagged".
+    SERIALIZER: str = "json"
+    RESULT_SERIALIZER: str | None = None
+    #: Payloads that are decoded.
+    ACCEPT_CONTENT: tuple[str, ...] = ("json", "tagged")
+    #: Modules whose Enums and dataclasses payloads may name.
+    SERIALIZABLE_MODULES: tuple[str, ...] = ()
+    #: Whether values of results are dropped, and whether errors stay then.
+    IGNORE_RESULT: bool = False
+    STORE_ERRORS_EVEN_IF_IGNORED: bool = True
+    #: What a worker does that is started without these options.
+    POOL: str = "prefork"
+    CONCURRENCY: int | None = None
+    TIME_LIMIT: float | None = None
+    SOFT_TIME_LIMIT: float | None = None
+    MAX_TASKS_PER_CHILD: int | None = None
+    MAX_MEMORY_PER_CHILD: int | None = None
     #: How often a worker says that it lives.
     HEARTBEAT: float = 5.0
     #: A worker silent for longer has lost its tasks.
@@ -60,31 +84,85 @@ class Config:
     SCHEDULES: dict[str, Any] | None = None
 
 
-_POSITIVE = {"HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"}
+_SETTINGS = {field.name: field for field in fields(Config)}
+
+
+class _Given(NamedTuple):
+    """One setting as it was given: by which name, and what it means here."""
+
+    by: str
+    name: str
+    value: Any
 
 
 def errors(value: object) -> list[tuple[str, str]]:
     """What is wrong with a ``TASKTRACK`` dict, as (problem, hint) pairs."""
+    return _understood(value)[1]
+
+
+def needless(value: object) -> list[str]:
+    """The settings in a ``TASKTRACK`` dict that name another broker or store than the database."""
+    return celery_names.needless(value) if isinstance(value, dict) else []
+
+
+def _understood(value: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The settings of a dict in our names, and what is wrong with them."""
     if not isinstance(value, dict):
-        return [("TASKTRACK must be a dict.", "Write TASKTRACK = {...} in your settings.")]
-    known = {field.name: field for field in fields(Config)}
+        return {}, [("TASKTRACK must be a dict.", "Write TASKTRACK = {...} in your settings.")]
+    given, found = _in_our_names(value)
+    found += [problem for item in given for problem in _problems(item)]
+    found += celery_names.contradictions(value)
+    chosen: dict[str, _Given] = {}
+    for item in given:
+        first = chosen.setdefault(item.name, item)
+        if first is not item and first.value != item.value:
+            said = f"TASKTRACK[{first.by!r}] and TASKTRACK[{item.by!r}] mean the same setting, and differ."
+            found.append((said, "Keep one of them."))
+    meant = {name: item.value for name, item in chosen.items()}
+    return meant, found or _inconsistent(meant)
+
+
+def _in_our_names(value: dict[Any, Any]) -> tuple[list[_Given], list[tuple[str, str]]]:
+    """Each setting that has an effect, and what is wrong with the names of the others."""
+    given: list[_Given] = []
     found: list[tuple[str, str]] = []
-    for name, given in value.items():
-        if name not in known:
-            found.append((f"TASKTRACK has no setting {name!r}.", nearest(str(name), known)))
-        elif problem := _wrong_type(str(known[name].type), _seconds(given)):
-            said = f"TASKTRACK[{name!r}] = {given!r} is not {problem}."
-            found.append((said, _expected(str(known[name].type), known[name].default)))
-        elif isinstance(number := _seconds(given), (int, float)) and not _in_range(name, number):
-            least = "positive" if name in _POSITIVE else "zero or more, and finite"
-            found.append((f"TASKTRACK[{name!r}] must be {least}.", "Leave it out for its default."))
-    if not found:
-        found += _inconsistent({name: _seconds(given) for name, given in value.items()})
-    return found
+    for by, what in value.items():
+        if by in _SETTINGS:
+            given.append(_Given(by, by, plain(what)))
+        elif (meaning := celery_names.meaning(by, what)) is None:
+            found.append((f"TASKTRACK has no setting {by!r}.", _nearest(str(by))))
+        elif meaning.refused:
+            said = f"TASKTRACK[{by!r}] = {what!r} cannot be followed here."
+            found.append((said, meaning.refused))
+        elif meaning.ours and not (meaning.value is None and not _may_be_none(meaning.ours)):
+            given.append(_Given(by, meaning.ours, plain(meaning.value)))  # None: Celery's default
+    return given, found
 
 
-def _in_range(name: str, number: float) -> bool:
-    return math.isfinite(number) and (number > 0 if name in _POSITIVE else number >= 0)
+def _may_be_none(name: str) -> bool:
+    return str(_SETTINGS[name].type).endswith("| None") or _SETTINGS[name].type == "Any"
+
+
+def _nearest(name: str) -> str:
+    """The nearest in either vocabulary; where none is near, what there is in ours."""
+    hint = nearest(name, {*_SETTINGS, *celery_names.spellings()})
+    return nearest(name, _SETTINGS) if hint.startswith("Known") else hint
+
+
+def _problems(item: _Given) -> Iterator[tuple[str, str]]:
+    """What is wrong with one setting."""
+    field = _SETTINGS[item.name]
+    found = problem_of(item.name, str(field.type), item.value, field.default)
+    if found is not None:
+        problem, hint = found
+        yield f"TASKTRACK[{item.by!r}] = {item.value!r} {problem}.", hint
+    elif (look := _OF_THEIR_OWN.get(item.name)) is not None:
+        for problem, hint in look(item.value):
+            yield f"TASKTRACK[{item.by!r}]: {problem}", hint
+
+
+#: Settings whose parts are looked at too.
+_OF_THEIR_OWN = {"TASK_ROUTES": routes.problems, "TASK_ANNOTATIONS": task_annotations.problems}
 
 
 def _inconsistent(value: dict[str, Any]) -> list[tuple[str, str]]:
@@ -102,48 +180,12 @@ def _inconsistent(value: dict[str, Any]) -> list[tuple[str, str]]:
             f"({config.POLL_MAX:g} s)."
         )
         found.append((problem, "Lower POLL_MIN or raise POLL_MAX."))
+    for name in ("SERIALIZER", "RESULT_SERIALIZER"):
+        used = getattr(config, name)
+        if used not in (None, "json", *config.ACCEPT_CONTENT):
+            problem = f"TASKTRACK[{name!r}] is {used!r}, which ACCEPT_CONTENT does not accept."
+            found.append((problem, f"Add {used!r} to ACCEPT_CONTENT, or leave that out."))
     return found
-
-
-def _wrong_type(annotation: str, given: object) -> str | None:
-    kind, optional = _kind(annotation)
-    if kind == "bool":
-        return None if isinstance(given, bool) else "True or False"
-    if given is None:
-        return None if optional else {"str": "a string"}.get(kind, "a number")
-    if kind == "str":
-        return None if isinstance(given, str) and given else "a string"
-    if kind.startswith("dict"):
-        return None if isinstance(given, dict) else "a dict of schedules by name"
-    number = isinstance(given, (int, float) if kind == "float" else int)
-    if not number or isinstance(given, bool):
-        return "a number of seconds" if kind == "float" else "a whole number"
-    return None
-
-
-def _expected(annotation: str, default: object) -> str:
-    """The remedy: what the setting takes."""
-    kind, optional = _kind(annotation)
-    if kind == "bool":
-        return f"Leave it out for {default}."
-    if kind == "str":
-        return f"Give a string, such as {default!r}."
-    if kind.startswith("dict"):
-        return 'Write {"nightly": {"task": "app.tasks.tidy", "schedule": "0 3 * * *"}}.'
-    if kind == "float":
-        return f"Give seconds or a timedelta{', or None for ever' if optional else ''}."
-    return (
-        f"Give a whole number, such as {default!r}{', or None for no limit' if optional else ''}."
-    )
-
-
-def _kind(annotation: str) -> tuple[str, bool]:
-    """The type of a setting, and whether it may be None."""
-    return annotation.removesuffix("| None").strip(), annotation.endswith("| None")
-
-
-def _seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 @cache
@@ -153,10 +195,10 @@ def config() -> Config:
     Raises:
         ImproperlyConfigured: naming the setting, and the nearest one that exists.
     """
-    given: Any = getattr(settings, "TASKTRACK", {})
-    for problem, hint in errors(given):
+    meant, found = _understood(getattr(settings, "TASKTRACK", {}))
+    for problem, hint in found:
         raise ImproperlyConfigured(f"{problem} Hint: {hint}")
-    return Config(**{name: _seconds(value) for name, value in given.items()})
+    return Config(**meant)
 
 
 @cache

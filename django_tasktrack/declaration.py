@@ -58,22 +58,30 @@ class Task(Generic[P, R]):
         functools.update_wrapper(self, function)
         path = f"{function.__module__}.{function.__qualname__}"
         self.name = checked.task_name(path if options.name is None else options.name)
+        options = options.annotated(self.name)
         self._run: Callable[..., R] = (
             functools.partial(function, self) if options.bind else function
         )
         self._definition = Definition(
             name=self.name,
+            aliases=options.other_names(),
             body=self._run,
             signature=_signature(self._run, path),
             origin=path,
             queue=options.queue if options.queue is None else checked.queue_name(options.queue),
-            priority=checked.priority(options.priority),
+            priority=options.priority
+            if options.priority is None
+            else checked.priority(options.priority),
             retry=options.retry_policy(),
             time_limit=checked.time_limit(options.time_limit, "time_limit"),
             soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
             rerun_if_lost=options.on_lost == "retry",
             unique_key=options.key_of_call(),
             schedule=options.schedule,
+            serializer=options.serializer,
+            ignore_result=options.ignore_result,
+            store_errors=options.store_errors_even_if_ignored,
+            rate_limit=options.rate_limit,
         )
         registry.register(self._definition)
 
@@ -105,6 +113,7 @@ class Task(Generic[P, R]):
         soft_time_limit: float | timedelta | None = None,
         unique_key: str | None = None,
         headers: Mapping[str, Any] | None = None,
+        ignore_result: bool | None = None,
         link: Any = None,
         link_error: Any = None,
         **unknown: Never,
@@ -112,7 +121,7 @@ class Task(Generic[P, R]):
         """Enqueue a call with options.
 
         Args:
-            args, kwargs: the task's arguments; JSON values.
+            args, kwargs: the task's arguments; values that its serializer carries.
             countdown: run no earlier than so many seconds from now.
             eta: run no earlier than this time.
             expires: seconds from now, or a time, after which it must not start any more.
@@ -125,12 +134,13 @@ class Task(Generic[P, R]):
             unique_key: while a task with this key waits or runs, nothing is enqueued: the result is that
                 task's. Instead of the task's own.
             headers: JSON values that the running task finds in ``self.request.headers``.
+            ignore_result: drop the value that it returns, instead of what the task says.
             link: signatures that run with its value once it has succeeded.
             link_error: signatures that run if it fails.
 
         Raises:
             TypeError: the arguments do not fit the task's signature, or there is no such option.
-            PayloadError: one of them cannot be carried as JSON.
+            PayloadError: one of them cannot be carried.
             InvalidTask: an option has a value that it cannot have.
             DuplicateTaskId: a task has this ``task_id``.
         """
@@ -147,6 +157,7 @@ class Task(Generic[P, R]):
             "soft_time_limit": soft_time_limit,
             "unique_key": unique_key,
             "headers": headers,
+            "ignore_result": ignore_result,
         }
         if link is not None or link_error is not None:
             given |= {"link": link, "link_error": link_error}
@@ -344,9 +355,10 @@ def task(function: Callable[P, R], /) -> Task[P, R]: ...
 def task(
     *,
     name: str | None = ...,
+    aliases: Sequence[str] = ...,
     bind: bool = ...,
     queue: str | None = ...,
-    priority: int = ...,
+    priority: int | None = ...,
     max_retries: int | None = ...,
     default_retry_delay: float | timedelta | None = ...,
     autoretry_for: Sequence[type[BaseException]] = ...,
@@ -360,6 +372,9 @@ def task(
     on_lost: Literal["retry", "fail"] = ...,
     unique_key: str | Callable[..., str | None] | None = ...,
     schedule: Any = ...,
+    serializer: Literal["json", "tagged"] | None = ...,
+    ignore_result: bool | None = ...,
+    store_errors_even_if_ignored: bool | None = ...,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
@@ -369,9 +384,11 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: what to run.
         name: by which rows call it; by default its module and name.
+        aliases: names that it had before; rows that call it so are run.
         bind: pass the task itself as first argument, ``self``.
-        queue: where calls go that name no queue.
-        priority: -100 to 100, larger first.
+        queue: where calls go that name no queue; by default what ``TASKTRACK["TASK_ROUTES"]`` says,
+            else ``TASKTRACK["DEFAULT_QUEUE"]``.
+        priority: -100 to 100, larger first; by default as for the queue.
         max_retries: retries after the first attempt; None for no limit. By default
             ``TASKTRACK["DEFAULT_MAX_RETRIES"]``.
         default_retry_delay: seconds before a retry that names no delay.
@@ -390,6 +407,10 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         schedule: when workers enqueue it by themselves: ``crontab(...)``, ``every(...)``, ``once(...)``, a
             ``timedelta`` or a text; or a dict with more, as in ``TASKTRACK["SCHEDULES"]``. What is wrong with
             it is told by ``manage.py check``.
+        serializer: "json", or "tagged", which carries more types; by default ``TASKTRACK["SERIALIZER"]``.
+        ignore_result: drop the value that it returns; by default ``TASKTRACK["IGNORE_RESULT"]``.
+        store_errors_even_if_ignored: keep messages and tracebacks of its errors then; by default
+            ``TASKTRACK["STORE_ERRORS_EVEN_IF_IGNORED"]``.
 
     Raises:
         InvalidTask: an option has a value that it cannot have, or this is no function for a task.

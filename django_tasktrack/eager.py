@@ -19,6 +19,7 @@ from .models import Progress, StateChange
 from .outcomes import Claim, Outcome, Report
 from .payloads import decode
 from .result import AsyncResult, ProgressView
+from .serializers import restored
 from .states import State
 from .transitions import Answer
 
@@ -46,11 +47,16 @@ class EagerResult(AsyncResult):
         self._outcome = outcome
         self._error = error
         self._report = report or Report()
-        self._returned = decode(outcome.result)
+        self._returned = restored(decode(outcome.result))
         self._ended_at = timezone.now()
 
     def __repr__(self) -> str:
         return f"<EagerResult {self.id}>"
+
+    @property
+    def returned_text(self) -> str:
+        """The value as a row would hold it."""
+        return self._outcome.result or "null"
 
     @property
     def state(self) -> str:
@@ -94,11 +100,11 @@ class EagerResult(AsyncResult):
 
     @property
     def args(self) -> list[Any]:
-        return list(decode(self._claim.args))
+        return list(restored(decode(self._claim.args)))
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        return dict(decode(self._claim.kwargs))
+        return dict(restored(decode(self._claim.kwargs)))
 
     @property
     def queue(self) -> str:

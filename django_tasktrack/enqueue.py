@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from . import checked, transitions
+from . import checked, routing, transitions
 from .changes import NewLink, NewTask
 from .conf import config
 from .context import current
@@ -39,6 +39,7 @@ class Options:
         time_limit, soft_time_limit: durations, instead of the task's own.
         unique_key: what no two unfinished tasks may share, instead of the task's own.
         headers: JSON values that the running task finds in its request.
+        ignore_result: drop the value that it returns, instead of what the task says.
     """
 
     countdown: float | timedelta | None = None
@@ -53,6 +54,7 @@ class Options:
     soft_time_limit: float | timedelta | None = None
     unique_key: str | None = None
     headers: Mapping[str, Any] | None = None
+    ignore_result: bool | None = None
     goal_id: int | None = None
 
 
@@ -81,12 +83,13 @@ def preparing(definition: Definition, options: Options) -> Prepare:
 
     Returns:
         A function of ``args`` and ``kwargs``. It raises TypeError where they do not fit the task's signature,
-        or are no list and dict, and PayloadError where one of them cannot be carried as JSON.
+        or are no list and dict, and PayloadError where one of them cannot be carried.
 
     Raises:
         InvalidTask: an option has a value that it cannot have.
     """
     shared = _without_arguments(definition, options)
+    serialize, place = definition.serialize(), routing.by_arguments(definition, options)
     own_id = None if options.task_id is None else required_id(options.task_id)
 
     def of_call(
@@ -100,14 +103,15 @@ def preparing(definition: Definition, options: Options) -> Prepare:
             definition.check_call([*[None] * awaited, *args] if awaited else args, kwargs)
         except TypeError as error:
             raise TypeError(f"{definition.name}: {error}") from None
-        return shared._replace(
+        new = shared._replace(
             task_id=own_id or new_id(),
-            args=encode(args, "args"),
-            kwargs=encode(dict(kwargs), "kwargs") if kwargs else "{}",
+            args=serialize(list(args), "args"),
+            kwargs=serialize(dict(kwargs), "kwargs") if kwargs else "{}",
             unique_key=None
             if awaited
             else _unique_key(definition, args, kwargs, options.unique_key),
         )
+        return new if place is None else place(new, args, kwargs)
 
     return of_call
 
@@ -127,15 +131,14 @@ def _without_arguments(definition: Definition, options: Options) -> NewTask:
     max_retries = definition.retry.max_retries
     context = current()
     running = context.claim if context else None
+    queue, priority = routing.by_name(definition, options)
     return NewTask(
         task_id=UUID(int=0),
         name=definition.name,
         args="[]",
         kwargs="{}",
-        queue=_queue(options.queue, definition),
-        priority=checked.priority(
-            definition.priority if options.priority is None else options.priority
-        ),
+        queue=queue,
+        priority=priority,
         max_attempts=None if max_retries is None else max_retries + 1,
         delay=_countdown(options),
         run_after=None if options.eta is None else checked.aware(options.eta, "eta"),
@@ -149,6 +152,7 @@ def _without_arguments(definition: Definition, options: Options) -> NewTask:
             options.soft_time_limit, definition.soft_time_limit, "soft_time_limit"
         ),
         rerun_if_lost=definition.rerun_if_lost,
+        ignore_result=definition.drops_value(options.ignore_result),
         root_id=running and (running.root_id or running.task_id),
         parent_id=running and running.task_id,
         headers=None if options.headers is None else encode(dict(options.headers), "headers"),
@@ -209,12 +213,6 @@ def _existing(tasks: Sequence[NewTask], using: str) -> UUID:
         return tasks[0].task_id
     known = TrackedTask.objects.using(using).many(task.task_id for task in tasks)
     return known.order_by("pk").values_list("pk", flat=True).first() or tasks[0].task_id
-
-
-def _queue(queue: object, definition: Definition) -> str:
-    if queue is None:
-        queue = definition.queue if definition.queue is not None else config().DEFAULT_QUEUE
-    return checked.queue_name(queue)
 
 
 def _unique_key(

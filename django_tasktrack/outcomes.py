@@ -94,6 +94,10 @@ class Error:
         path = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
         return cls(printable(path)[:255], _cap(message), _cap(text))
 
+    def type_alone(self) -> Error:
+        """That there was such an error, and nothing that it says."""
+        return Error(self.type, "")
+
 
 def _cap(text: str) -> str:
     """The text in bounds; of a long one the end, because that is where the cause stands."""
@@ -109,7 +113,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         transition: what it means for the task's state.
-        result: JSON text of the return value.
+        result: JSON text of the return value; None where it is dropped.
         error: the exception, where there was one.
         delay: seconds until the next attempt, for a retry.
         reason: one line for history.
@@ -124,7 +128,7 @@ class Outcome(NamedTuple):
     max_attempts: int | None = None
 
 
-def succeeded(result: str) -> Outcome:
+def succeeded(result: str | None) -> Outcome:
     return Outcome(states.SUCCEED, result=result)
 
 

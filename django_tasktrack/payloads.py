@@ -53,6 +53,11 @@ def encode(value: object, what: str) -> str:
     return _STRING_OR_EXPONENT.sub(_spelt_out, text) if "e+" in text else text
 
 
+def rewritten(value: object) -> str:
+    """JSON text of what was carried before: it is not checked again."""
+    return _STRING_OR_EXPONENT.sub(_spelt_out, _ENCODER.encode(value))
+
+
 def decode(text: str | None) -> Any:
     """The value that ``encode`` wrote; None for no text."""
     return None if text is None else json.loads(text)
@@ -93,16 +98,16 @@ def _explain(value: object, what: str, error: Exception) -> PayloadError:
     path, problem = found or (what, str(error))
     return PayloadError(
         f"{path}: {problem} cannot be carried as JSON.",
-        hint="Pass a str, number, bool, None, list or dict; for a model instance its pk.",
+        hint="Pass a str, number, bool, None, list or dict; for a model instance its pk. "
+        "serializer='tagged' carries more: docs/payloads.md.",
     )
 
 
 def _culprit(value: object, path: str, seen: tuple[int, ...]) -> tuple[str, str] | None:
     """Path and description of the first value in ``value`` that JSON cannot carry."""
-    if isinstance(value, str):
-        return _bad_string(value, path)
     if isinstance(value, _SCALARS):
-        return _bad_number(value, path)
+        problem = flaw(value)
+        return (path, problem) if problem else None
     if isinstance(value, (dict, list, tuple)):
         return _bad_container(value, path, seen)
     kind = type(value)
@@ -127,21 +132,24 @@ def _bad_container(
     return None
 
 
-def _bad_number(value: object, path: str) -> tuple[str, str] | None:
+def flaw(value: str | float | None) -> str | None:
+    """Why a scalar cannot be carried; None where it can."""
+    if isinstance(value, str):
+        return _flaw_of_text(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return path, repr(value)
+        return repr(value)
     try:
         str(value)
     except ValueError:  # Python's own limit
-        return path, "an int of more than 4,300 digits"
+        return "an int of more than 4,300 digits"
     return None
 
 
-def _bad_string(text: str, path: str) -> tuple[str, str] | None:
+def _flaw_of_text(text: str) -> str | None:
     if "\x00" in text:
-        return path, "a string with a NUL character"
+        return "a string with a NUL character"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return path, "a string with a lone surrogate"
+        return "a string with a lone surrogate"
     return None

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .conf import config
 from .exceptions import InvalidTask, NotRegistered, nearest
 from .retries import RetryPolicy
+from .serializers import Serialize, serialize_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +20,22 @@ class Definition:
 
     Args:
         name: by which rows call it.
+        aliases: names that it had before, by which rows may still call it.
         body: what runs; takes the task's own arguments.
         signature: of those arguments, to check them where they are given.
         origin: where it was declared, for error messages.
         queue: None for the default one.
-        priority: -100 to 100, larger first.
+        priority: -100 to 100, larger first; None for the default one.
         retry: when a failed attempt runs again.
         time_limit: seconds after which its process is killed; None for the worker's default.
         soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
         rerun_if_lost: whether it runs again when its worker died.
         unique_key: what no two unfinished calls may share, from the arguments of a call; None: nothing.
         schedule: when it is wanted by itself, as it was declared; None: never.
+        serializer: what carries its arguments and results; None for the default one.
+        ignore_result: whether the value that it returns is dropped; None as the settings say.
+        store_errors: whether messages and tracebacks of its errors stay then; None as the settings say.
+        rate_limit: as TASK_ANNOTATIONS gives it.
     """
 
     name: str
@@ -36,13 +43,18 @@ class Definition:
     signature: inspect.Signature
     origin: str
     queue: str | None
-    priority: int
+    priority: int | None
     retry: RetryPolicy
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
     unique_key: Callable[..., str | None] | None = None
     schedule: Any = field(default=None, compare=False)
+    aliases: tuple[str, ...] = ()
+    serializer: str | None = None
+    ignore_result: bool | None = None
+    store_errors: bool | None = None
+    rate_limit: Any = None
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.
@@ -61,6 +73,25 @@ class Definition:
         except TypeError:
             return False
         return True
+
+    def drops_value(self, asked: bool | None = None) -> bool:
+        """Whether the value of a call is dropped: as the call says, else the task, else the settings."""
+        said = self.ignore_result if asked is None else asked
+        return config().IGNORE_RESULT if said is None else said
+
+    def keeps_errors(self) -> bool:
+        """Whether errors stay where the value is dropped."""
+        said = self.store_errors
+        return config().STORE_ERRORS_EVEN_IF_IGNORED if said is None else said
+
+    def serialize(self) -> Serialize:
+        """What carries its arguments."""
+        return serialize_with(self.serializer or config().SERIALIZER)
+
+    def serialize_result(self) -> Serialize:
+        """What carries its results."""
+        settings = config()
+        return serialize_with(self.serializer or settings.RESULT_SERIALIZER or settings.SERIALIZER)
 
     def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuse arguments that the body would not take.
@@ -97,15 +128,17 @@ def register(definition: Definition) -> None:
     """Make a task known.
 
     Raises:
-        InvalidTask: another function has this name already.
+        InvalidTask: another function has its name, or one of its aliases, already.
     """
-    known = _definitions.get(definition.name)
-    if known is not None and known.origin != definition.origin:
-        raise InvalidTask(
-            f"Two tasks are named {definition.name!r}: {known.origin} and {definition.origin}.",
-            hint="Give one of them another name=.",
-        )
-    _definitions[definition.name] = definition
+    names = (definition.name, *definition.aliases)
+    for name in names:
+        known = _definitions.get(name)
+        if known is not None and known.origin != definition.origin:
+            raise InvalidTask(
+                f"Two tasks are named {name!r}: {known.origin} and {definition.origin}.",
+                hint="Give one of them another name=, or no such alias.",
+            )
+    _definitions.update(dict.fromkeys(names, definition))
 
 
 def get(name: str) -> Definition:
@@ -123,5 +156,5 @@ def get(name: str) -> Definition:
 
 
 def names() -> list[str]:
-    """The names of all tasks that this process knows, sorted."""
+    """The names of all tasks that this process knows, their aliases among them, sorted."""
     return sorted(_definitions)

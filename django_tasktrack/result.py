@@ -28,6 +28,7 @@ from .exceptions import (
 from .failures import failure, revoked, why_revoked
 from .ids import is_ours, parse_id
 from .models import Progress, PurgeHorizon, StateChange, TrackedTask
+from .serializers import restored
 from .states import EXPIRED, FINAL, UNKNOWN, Stage, State
 from .transitions import Answer
 from .vendors import task_database
@@ -206,12 +207,16 @@ class AsyncResult:
 
     @property
     def result(self) -> Any:
-        """The return value; after a failure the exception; before the end ``info``'s meta."""
+        """The return value; after a failure the exception; before the end ``info``'s meta.
+
+        Raises:
+            PayloadError: a model instance in the value is gone, or its class is not known here.
+        """
         row = self._current()
         if row is None:
             return None
         if row.state == State.SUCCESS:
-            return row.result
+            return restored(row.result)
         if row.state in (State.FAILURE, State.RETRY):
             return failure(row)
         if row.state == State.REVOKED:
@@ -258,12 +263,12 @@ class AsyncResult:
     @property
     def args(self) -> list[Any] | None:
         row = self._current()
-        return row.args if row else None
+        return restored(row.args) if row else None
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
         row = self._current()
-        return row.kwargs if row else None
+        return restored(row.kwargs) if row else None
 
     @property
     def queue(self) -> str | None:
@@ -433,7 +438,7 @@ class AsyncResult:
         if row is None:
             raise self._absent()
         if row.state == State.SUCCESS:
-            return row.result
+            return restored(row.result)
         error = failure(row) if row.state == State.FAILURE else why_revoked(row)
         if propagate:
             raise error

@@ -8,13 +8,16 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from django.db import DatabaseError
+
 from . import errbacks, registry
 from .context import Context, Request, running
 from .exceptions import Ignore, Retry, TaskRevoked
 from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
-from .payloads import decode, encode
+from .payloads import decode
 from .registry import Definition
 from .retries import exhausted
+from .serializers import is_plain, restored
 
 Send = Callable[[Report], None]
 OnError = Callable[[BaseException], object]
@@ -47,7 +50,7 @@ def run(
         attempt = _Attempt(claim, worker, send, is_revoked)
     except Exception as error:  # noqa: BLE001  a row that cannot be read is that task's failure
         tell(error)
-        return failed(error, reason="could not be started")
+        return _unstarted(claim, error)
     with running(attempt.context):
         try:
             attempt.context.in_body = True
@@ -75,9 +78,11 @@ async def run_async(
     Cancelled while somebody wants the task to end, it answers that it was revoked.
     """
     try:
-        attempt = _Attempt(claim, worker, send, is_revoked)
+        begin = partial(_Attempt, claim, worker, send, is_revoked)
+        # What has to be looked up is looked up by a thread, which may wait.
+        attempt = begin() if _is_plain(claim) else await in_thread(begin)
     except Exception as error:  # noqa: BLE001  as above
-        return failed(error, reason="could not be started")
+        return _unstarted(claim, error)
     with running(attempt.context):
         try:
             if attempt.definition.is_async:
@@ -104,7 +109,7 @@ class _Attempt:
         self.claim = claim
         self.definition = registry.get(claim.name)
         headers = decode(claim.headers)
-        own, self._kwargs = decode(claim.args), decode(claim.kwargs)
+        own, self._kwargs = restored(decode(claim.args)), restored(decode(claim.kwargs))
         self._args = [*errbacks.arguments(self.definition, headers, own), *own]
         request = partial(_request, claim, tuple(self._args), self._kwargs, headers, worker)
         self.context = Context(claim, request, send, is_revoked)
@@ -114,13 +119,21 @@ class _Attempt:
         return self.definition.body(*self._args, **self._kwargs)
 
     def outcome_of_value(self, value: Any, tell: OnError) -> Outcome:
+        if self.claim.ignore_result:
+            return succeeded(None)
         try:
-            return succeeded(encode(value, "The result"))
+            return succeeded(self.definition.serialize_result()(value, "The result"))
         except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
             tell(error)
             return failed(error, reason="the result cannot be stored")
 
     def outcome_of_error(self, error: BaseException) -> Outcome:
+        outcome = self._judged(error)
+        if outcome.error and self.claim.ignore_result and not self.definition.keeps_errors():
+            return outcome._replace(error=outcome.error.type_alone())
+        return outcome
+
+    def _judged(self, error: BaseException) -> Outcome:
         if isinstance(error, Ignore):
             return ignored()
         if isinstance(error, Retry):
@@ -129,6 +142,19 @@ class _Attempt:
         if isinstance(error, TaskRevoked):
             return revoked("")
         return _after_error(self.definition, self.claim, error)
+
+
+def _is_plain(claim: Claim) -> bool:
+    return is_plain(claim.args) and is_plain(claim.kwargs)
+
+
+def _unstarted(claim: Claim, error: Exception) -> Outcome:
+    """A row that cannot be read is that task's failure; where the database could not be asked for what
+    it names, the task's own policy decides, as if the body had asked.
+    """
+    if isinstance(error, DatabaseError):
+        return _after_error(registry.get(claim.name), claim, error)
+    return failed(error, reason="could not be started")
 
 
 def _after_error(definition: Definition, claim: Claim, error: BaseException) -> Outcome:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from . import checked
+from . import checked, task_annotations
 from .conf import at_declaration
 from .exceptions import InvalidTask
 from .retries import RetryPolicy
+from .setting_values import CHOICES
 
 _UNSET: Any = object()
 
@@ -20,9 +21,10 @@ class TaskOptions:
     """What ``@task`` was given; see there."""
 
     name: str | None = None
+    aliases: Sequence[str] = ()
     bind: bool = False
     queue: str | None = None
-    priority: int = 0
+    priority: int | None = None
     max_retries: int | None = _UNSET
     default_retry_delay: float | timedelta | None = None
     autoretry_for: Sequence[type[BaseException]] = ()
@@ -36,10 +38,41 @@ class TaskOptions:
     on_lost: Literal["retry", "fail"] = "retry"
     unique_key: str | Callable[..., str | None] | None = None
     schedule: Any = None
+    serializer: Literal["json", "tagged"] | None = None
+    ignore_result: bool | None = None
+    store_errors_even_if_ignored: bool | None = None
+    #: From TASK_ANNOTATIONS alone, as it is written there; kept for what will limit by it.
+    rate_limit: Any = None
 
     def __post_init__(self) -> None:
         if self.on_lost not in ("retry", "fail"):
             raise InvalidTask(f"on_lost={self.on_lost!r} is neither 'retry' nor 'fail'.")
+        if self.serializer not in (None, *CHOICES["SERIALIZER"]):
+            raise InvalidTask(
+                f"serializer={self.serializer!r} is neither 'json' nor 'tagged'.",
+                hint="docs/payloads.md says what each of them carries.",
+            )
+
+    def annotated(self, name: str) -> Self:
+        """These options, with what ``TASKTRACK["TASK_ANNOTATIONS"]`` says of the task instead.
+
+        Raises:
+            InvalidTask: it gives an option a value that it cannot have.
+        """
+        found = task_annotations.of_task(at_declaration().TASK_ANNOTATIONS, name)
+        return replace(self, **found) if found else self
+
+    def other_names(self) -> tuple[str, ...]:
+        """Names that the task had before.
+
+        Raises:
+            InvalidTask: one of them can be none.
+        """
+        if isinstance(self.aliases, str):
+            raise InvalidTask(
+                f"aliases={self.aliases!r} is one name.", hint=f"Write ({self.aliases!r},)."
+            )
+        return tuple(map(checked.task_name, self.aliases))
 
     def key_of_call(self) -> Callable[..., str | None] | None:
         """What makes the unique key of a call from its arguments; None where calls have none.
@@ -85,7 +118,7 @@ class TaskOptions:
         return _pause(self.retry_backoff, "retry_backoff")
 
 
-OPTION_NAMES = tuple(field.name for field in fields(TaskOptions))
+OPTION_NAMES = tuple(field.name for field in fields(TaskOptions) if field.name != "rate_limit")
 
 
 def _limit(value: object) -> int | None:

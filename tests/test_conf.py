@@ -20,9 +20,11 @@ from django.test import override_settings
 
 from django_tasktrack.checks import check_mariadb, check_settings, check_sqlite
 from django_tasktrack.conf import Config, config, errors
+from django_tasktrack.pools import POOLS
+from django_tasktrack.setting_values import CHOICES
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMBERS = [field.name for field in fields(Config) if field.type not in ("str", "bool")]
+NUMBERS = [field.name for field in fields(Config) if str(field.type).startswith(("int", "float"))]
 FLAGS = [field.name for field in fields(Config) if field.type == "bool"]
 WHOLE = [field.name for field in fields(Config) if str(field.type).startswith("int")]
 
@@ -45,7 +47,7 @@ def test_unknown_setting_names_the_nearest() -> None:
 
 
 def test_setting_that_is_near_to_none_lists_the_known_ones() -> None:
-    assert "Known: ALWAYS_EAGER, BUSINESS_DATABASE, DEFAULT_" in problem({"XYZ": 1})
+    assert "Known: ACCEPT_CONTENT, ALWAYS_EAGER, BUSINESS_DATABASE, " in problem({"XYZ": 1})
 
 
 @pytest.mark.parametrize("value", [None, [], "LEASE=5"])
@@ -56,7 +58,7 @@ def test_settings_must_be_a_dict(value: object) -> None:
 @pytest.mark.parametrize("name", FLAGS)
 @pytest.mark.parametrize("value", [1, 0, "yes", None, []])
 def test_flag_must_be_one(name: str, value: object) -> None:
-    said = f"TASKTRACK[{name!r}] = {value!r} is not True or False. Leave it out for False."
+    said = f"TASKTRACK[{name!r}] = {value!r} is not True or False. Give True or False."
     assert problem({name: value}) == said
     assert errors({name: True}) == []
 
@@ -64,7 +66,8 @@ def test_flag_must_be_one(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["5", True, [], math.nan, math.inf, -1])
 def test_number_must_be_one(name: str, value: object) -> None:
-    assert problem({name: value}).startswith(f"TASKTRACK['{name}']")
+    if (name, value) != ("DEFAULT_PRIORITY", -1):  # which is one
+        assert problem({name: value}).startswith(f"TASKTRACK['{name}']")
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -74,8 +77,10 @@ def test_count_must_be_whole(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"]
-)
+    "name",
+    ["HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES", "CONCURRENCY",
+     "TIME_LIMIT", "SOFT_TIME_LIMIT", "MAX_TASKS_PER_CHILD", "MAX_MEMORY_PER_CHILD"],
+)  # fmt: skip
 def test_what_would_stand_still_at_zero_must_be_positive(name: str) -> None:
     assert "must be positive" in problem({name: 0})
 
@@ -100,10 +105,47 @@ def test_none_means_no_limit_only_where_there_can_be_none() -> None:
         ({"MAX_CRASHES": 1.5}, "Give a whole number, such as 3."),
         ({"DEFAULT_MAX_RETRIES": "3"}, "Give a whole number, such as 3, or None for no limit."),
         ({"DEFAULT_QUEUE": 5}, "Give a string, such as 'default'."),
+        ({"IGNORE_RESULT": 1}, "Give True or False."),
+        ({"SERIALIZABLE_MODULES": "invoices.types"}, "Give a list of strings."),
+        ({"CONCURRENCY": "4"}, "Give a whole number, or None for one a processor."),
     ],
 )
 def test_hint_says_what_is_expected(given: dict[str, Any], hint: str) -> None:
     assert problem(given).endswith(hint)
+
+
+@pytest.mark.parametrize("name", ["IGNORE_RESULT", "STORE_ERRORS_EVEN_IF_IGNORED"])
+@pytest.mark.parametrize("value", [None, 0, 1, "yes"])
+def test_switch_is_on_or_off(name: str, value: object) -> None:
+    assert "is not True or False" in problem({name: value})
+
+
+@pytest.mark.parametrize("value", [-101, 101])
+def test_priority_stays_in_its_range(value: int) -> None:
+    assert "must be -100 to 100" in problem({"DEFAULT_PRIORITY": value})
+
+
+@pytest.mark.parametrize("name", ["SERIALIZER", "RESULT_SERIALIZER"])
+def test_serializer_is_one_of_those_there_are(name: str) -> None:
+    assert problem({name: "yaml"}).endswith("There are 'json', 'tagged'.")
+    assert "would decode pickles, which is never done" in problem({name: "pickle"})
+
+
+@pytest.mark.parametrize("value", [["json", "pickle"], ("application/x-python-pickle",)])
+def test_pickle_is_never_accepted(value: Any) -> None:
+    assert "would decode pickles" in problem({"ACCEPT_CONTENT": value})
+    assert "would decode pickles" in problem({"accept_content": value})
+
+
+def test_what_is_written_has_to_be_accepted() -> None:
+    given = {"SERIALIZER": "tagged", "ACCEPT_CONTENT": ["json"]}
+    assert problem(given).startswith("TASKTRACK['SERIALIZER'] is 'tagged', which ACCEPT_CONTENT")
+    assert errors({"ACCEPT_CONTENT": ["json"]}) == []
+
+
+def test_pools_are_those_that_there_are() -> None:
+    assert set(CHOICES["POOL"]) == set(POOLS)
+    assert "There are 'asyncio'" in problem({"POOL": "gevent"})
 
 
 def test_every_wrong_setting_is_told() -> None:

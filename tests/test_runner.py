@@ -33,6 +33,7 @@ def run(
     """The outcome of one attempt of ``body``, declared with ``options``."""
     collected: list[Report] = [] if sent is None else sent
     task(**{"name": "body", **(options or {})})(body)
+    claim = {"ignore_result": registry.get("body").drops_value(), **claim}  # as it was enqueued
     return runner.run(
         make_claim(**{"name": "body", **claim}), "w1@host", collected.append, lambda: revoked
     )
@@ -119,6 +120,49 @@ def test_result_that_json_cannot_carry_is_a_failure_that_says_so(value: Any) -> 
 @override_settings(TASKTRACK={"MAX_PAYLOAD_BYTES": 10})
 def test_result_beyond_the_limit_is_a_failure() -> None:
     assert run(lambda: "x" * 9).reason == "the result cannot be stored"
+
+
+def test_ignored_result_is_dropped_whatever_it_is() -> None:
+    outcome = run(lambda: object(), {"ignore_result": True})  # noqa: PLW0108  classes are no tasks
+    assert (outcome.transition, outcome.result, outcome.reason) == (states.SUCCEED, None, "")
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_settings", "dropped"),
+    [(None, True, True), (False, True, False), (True, False, True), (None, False, False)],
+)
+def test_task_says_whether_its_result_is_ignored_and_else_the_settings(
+    of_task: bool | None, of_settings: bool, dropped: bool
+) -> None:
+    with override_settings(TASKTRACK={"task_ignore_result": of_settings}):
+        outcome = run(lambda: 5, {"ignore_result": of_task})
+    assert outcome.result == (None if dropped else "5")
+
+
+@pytest.mark.parametrize(
+    ("options", "of_settings", "kept"),
+    [
+        ({"ignore_result": True}, {}, True),
+        ({"ignore_result": True}, {"STORE_ERRORS_EVEN_IF_IGNORED": False}, False),
+        ({"ignore_result": True, "store_errors_even_if_ignored": False}, {}, False),
+        (
+            {"ignore_result": True, "store_errors_even_if_ignored": True},
+            {"STORE_ERRORS_EVEN_IF_IGNORED": False},
+            True,
+        ),
+        ({"store_errors_even_if_ignored": False}, {}, True),
+    ],
+)
+@pytest.mark.parametrize("error", [ValueError("secret"), Retry(exc=ValueError("secret"))])
+def test_errors_stay_unless_told_otherwise(
+    options: dict[str, Any], of_settings: dict[str, bool], kept: bool, error: Exception
+) -> None:
+    with override_settings(TASKTRACK=of_settings):
+        outcome = run(raising(error), options)
+    assert outcome.error is not None
+    assert outcome.error.type == "ValueError"
+    assert outcome.error.message == ("secret" if kept else "")
+    assert ("secret" in outcome.error.traceback) is kept
 
 
 def test_ignore_is_a_success_without_a_result() -> None:

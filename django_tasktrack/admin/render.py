@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from ..models import Goal, Progress, TrackedTask, Worker
+from ..serializers import readable
 from ..states import WAITING, Stage, State
 from ..words import amount, span
 
@@ -218,6 +219,7 @@ def list_progress(task: TrackedTask) -> SafeString:
 
 def pretty(value: Any) -> str:
     """JSON for people: on one line where it fits, cut where a page would grow without end."""
+    value = readable(value)
     line = json.dumps(value, ensure_ascii=False, default=str)
     return line if len(line) <= _LINE else cut(json.dumps(value, indent=2, ensure_ascii=False))
 

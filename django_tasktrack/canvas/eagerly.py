@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from .. import eager, errbacks, outcomes, registry
+from .. import eager, errbacks, outcomes, registry, serializers
 from ..changes import NewLink, NewTask
 from ..context import Request
 from ..ids import new_id
-from ..payloads import decode, encode
+from ..payloads import decode
 from ..result import AsyncResult
 from ..result_sets import GroupResult
 from .plan import Plan
@@ -51,10 +51,10 @@ def _run(
 ) -> eager.EagerResult:
     if any(not ended[link.task_id].successful() for link in waits_for):
         return eager.unrun(task, outcomes.revoked("a task before it has failed"))
-    handed = [ended[link.task_id].value() for link in waits_for if link.place is not None]
-    collects = any(link.collects for link in waits_for)
-    args = [*([handed] if collects else handed), *decode(task.args)]
-    return eager.run(task._replace(args=encode(args, "args")), throw=throw)
+    handed = [ended[link.task_id].returned_text for link in waits_for if link.place is not None]
+    if any(link.collects for link in waits_for):
+        handed = [serializers.listed(handed)]
+    return eager.run(task._replace(args=serializers.put_before(handed, task.args)), throw=throw)
 
 
 def _call_errbacks(links: Sequence[NewLink], failed: eager.EagerResult) -> None:

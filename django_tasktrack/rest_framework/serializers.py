@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from ..models import Goal, GoalAttempt, Progress, StateChange, TrackedTask, Worker
+from ..serializers import readable
 
 _PAYLOAD = ("args", "kwargs", "result", "traceback")
 #: Columns that may be long.
@@ -21,6 +22,13 @@ class FiniteField(serializers.FloatField):
 
     def to_representation(self, value: Any) -> Any:
         return value if math.isfinite(value) else None
+
+
+class PayloadField(serializers.JSONField):
+    """What a task was given, or has left, in plain JSON whatever carries it."""
+
+    def to_representation(self, value: Any) -> Any:
+        return readable(value)
 
 
 class ProgressSerializer(serializers.ModelSerializer[Progress]):
@@ -119,6 +127,8 @@ class _WithMessage(serializers.ModelSerializer[Any]):
 class TaskSerializer(_WithMessage, TaskRowSerializer):
     """One task, as its owner sees it."""
 
+    result = PayloadField(read_only=True)
+
     deferred = ("args", "kwargs", "traceback", "revoke_request")
 
     class Meta(TaskRowSerializer.Meta):
@@ -133,6 +143,10 @@ class StaffTaskSerializer(_WithMessage, StaffTaskRowSerializer):
 
 class PayloadTaskSerializer(StaffTaskSerializer):
     """One task with everything that it was given and has left."""
+
+    args = PayloadField(read_only=True)
+    kwargs = PayloadField(read_only=True)
+    result = PayloadField(read_only=True)
 
     deferred = ("revoke_request",)
 
@@ -192,6 +206,9 @@ class GoalSerializer(serializers.ModelSerializer[Goal]):
 
 class PayloadGoalSerializer(GoalSerializer):
     """A goal with everything."""
+
+    task_args = PayloadField(read_only=True)
+    task_kwargs = PayloadField(read_only=True)
 
     deferred = ()
 

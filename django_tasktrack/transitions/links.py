@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import F, TextField
 from django.db.models.functions import Cast
 
-from .. import states
+from .. import serializers, states
 from ..changes import Change, NewTask, Release
 from ..ids import new_id
 from ..models import Link, TrackedTask
@@ -121,17 +121,11 @@ def _releases(vendor: Vendor, ready: Collection[UUID]) -> list[Release]:
         if place is not None:
             (lists if collects else values)[successor].append("null" if value is None else value)
     for successor, items in lists.items():
-        values[successor].insert(0, f"[{', '.join(items)}]")
+        values[successor].insert(0, serializers.listed(items))
     return [
-        Release(task_id, _before(values[task_id], args), delays[task_id])
+        Release(task_id, serializers.put_before(values[task_id], args), delays[task_id])
         for task_id, args in own.values_list("pk", "text")
     ]
-
-
-def _before(values: Sequence[str], args: str) -> str:
-    """The JSON text of a list, with values put before its items."""
-    items = args.strip()[1:-1].strip()
-    return f"[{', '.join([*values, items] if items else values)}]"
 
 
 # Failure

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from django_tasktrack.admin import render
 from django_tasktrack.models import Goal
+from django_tasktrack.serializers import serialize_with
 from django_tasktrack.states import State
 
 
@@ -26,6 +29,11 @@ def test_every_state_has_an_icon_and_its_word() -> None:
 def test_short_json_is_one_line_and_long_text_is_cut() -> None:
     assert render.pretty({"a": [1, 2]}) == '{"a": [1, 2]}'
     assert render.pretty({"a": "x" * 80}).count("\n") == 2
+
+
+def test_tagged_values_are_shown_as_plain_ones() -> None:
+    text = serialize_with("tagged")([Decimal("9.90"), {date(2026, 5, 1): (1, b"x")}], "args")
+    assert render.pretty(json.loads(text)) == '["9.90", {"2026-05-01": [1, "eA=="]}]'
     assert "5 characters more" in render.cut("x" * 15, 10)
 
 

@@ -23,6 +23,7 @@ from django_tasktrack.exceptions import LeaseLost, SoftTimeLimitExceeded
 from django_tasktrack.models import TrackedTask
 from tests import ledger
 from tests.app import hostile  # noqa: F401  its tasks belong to this app too
+from tests.app.kinds import Color
 from tests.app.models import Entry
 
 
@@ -34,6 +35,12 @@ def add(x: int, y: int) -> int:
 @task
 def echo(value: Any = None) -> Any:
     return value
+
+
+@task(serializer="tagged", aliases=("tests.app.tasks.told_of",))
+async def tells_of(entry: Entry) -> Any:
+    """Gets an instance, which was looked up where the event loop does not wait for it."""
+    return {entry.text: (entry, Color.RED)}
 
 
 @task

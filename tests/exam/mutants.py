@@ -52,6 +52,7 @@ _ENDS, _LIVES = "tests/exam/test_terminate.py", "tests/exam/test_liveness.py"
 _HOSTILE, _HISTORY = "tests/exam/test_hostile.py", "tests/exam/test_history.py"
 _DEATHS, _LIMITS = "tests/live/test_deaths.py", "tests/live/test_limits.py"
 _PAYLOADS, _PAYLOAD_TESTS = "django_tasktrack/payloads.py", "tests/test_payloads.py"
+_SERIALIZERS = "tests/test_serializers.py"
 _LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/test_logs.py"
 _MODELS, _QUERYSETS = "django_tasktrack/models.py", "django_tasktrack/querysets.py"
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
@@ -1231,6 +1232,41 @@ MUTANTS = (
         'if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):',
         "if _is_deeper(None, 0):",
         (_PAYLOAD_TESTS, "-k", "deep_value"),
+    ),
+    Mutant(
+        "payload: only classes that are allowed",
+        "django_tasktrack/allowed.py",
+        "    if isinstance(found, type) and found.__module__ == module and _can_be_carried(found):",
+        "    if isinstance(found, type):",
+        (_SERIALIZERS, "-k", "lends_out"),
+    ),
+    Mutant(
+        "payload: no module that it names is imported",
+        "django_tasktrack/allowed.py",
+        "    return None\n\n\ndef _defined_in",
+        '    return _defined_in(*name.rsplit(".", 1))\n\n\ndef _defined_in',
+        (_SERIALIZERS, "-k", "nothing_is_imported"),
+    ),
+    Mutant(
+        "payload: a user's dict that looks like a tag",
+        "django_tasktrack/packing.py",
+        "    if MARK not in value and all(type(key) is str for key in value):",
+        "    if all(type(key) is str for key in value):",
+        (_SERIALIZERS, "-k", "looks_like_a_tag"),
+    ),
+    Mutant(
+        "payload: a user's dict that looks like a tagged payload",
+        "django_tasktrack/serializers.py",
+        "    if isinstance(value, dict) and MARK in value:\n        value =",
+        "    if None:\n        value =",
+        (_SERIALIZERS, "-k", "looks_like_a_tag"),
+    ),
+    Mutant(
+        "payload: what is not accepted is not decoded",
+        "django_tasktrack/serializers.py",
+        "    if kind not in config().ACCEPT_CONTENT:",
+        "    if kind is None:",
+        (_SERIALIZERS, "-k", "do_not_accept"),
     ),
     Mutant(
         "log: one record is one line",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from django_tasktrack.management.commands import worker
 from django_tasktrack.worker import WorkerOptions
@@ -53,6 +54,41 @@ def test_queues_accumulate(
 ) -> None:
     call_command("worker", *args)
     assert started[0].queues == queues
+
+
+SETTINGS = {
+    "worker_pool": "threads",
+    "CONCURRENCY": 3,
+    "task_time_limit": 60,
+    "SOFT_TIME_LIMIT": 50,
+    "MAX_TASKS_PER_CHILD": 100,
+    "CELERY_WORKER_MAX_MEMORY_PER_CHILD": 200_000,
+}
+
+
+@override_settings(TASKTRACK=SETTINGS)
+def test_settings_are_for_options_that_are_not_given(started: list[WorkerOptions]) -> None:
+    call_command("worker")
+    assert started == [
+        WorkerOptions(
+            queues=[], pool="threads", concurrency=3, time_limit=60, soft_time_limit=50,
+            max_tasks_per_child=100, max_memory_per_child=200_000 * 1024,
+        )
+    ]  # fmt: skip
+
+
+@override_settings(TASKTRACK=SETTINGS)
+def test_options_go_before_the_settings(started: list[WorkerOptions]) -> None:
+    call_command("worker", "-P", "prefork", "-c", "5", "--time-limit", "7")
+    call_command("worker", "--autoscale", "8,2")
+    first, second = started
+    assert (first.pool, first.concurrency, first.time_limit) == ("prefork", 5, 7)
+    assert (second.concurrency, second.least) == (8, 2)
+
+
+def test_without_either_it_is_prefork_with_no_limits(started: list[WorkerOptions]) -> None:
+    call_command("worker")
+    assert started == [WorkerOptions(queues=[])]
 
 
 @pytest.mark.parametrize("given", [{"queues": "a,b"}, {"queues": ["a", "b"]}])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +16,7 @@ from rest_framework.test import APIClient
 
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.rest_framework.urls import app_name
+from django_tasktrack.serializers import serialize_with
 from tests.factories import make_goal, make_task, make_worker
 
 BIG = ("args", "kwargs", "result", "traceback")
@@ -158,6 +162,34 @@ def test_goal_filters(query: str, keys: list[str], viewer_client: APIClient) -> 
     make_goal(kind="b", key="3", state="FAILED")
     found = viewer_client.get(f"{url('goal-list')}?{query}").json()["results"]
     assert [goal["key"] for goal in found] == keys
+
+
+def stored_user() -> User:
+    """As if it had been saved, and is gone."""
+    user = User(pk=7)
+    user._state.adding = False
+    return user
+
+
+def test_tagged_payloads_are_shown_as_plain_json(operator_client: APIClient) -> None:
+    tagged = serialize_with("tagged")
+    values = {
+        name: json.loads(tagged(value, name))
+        for name, value in {
+            "args": [date(2026, 5, 1), stored_user()],
+            "kwargs": {"price": Decimal("9.90")},
+            "result": {UUID(int=1)},
+        }.items()
+    }
+    task = make_task("SUCCESS", **values)
+    shown = operator_client.get(url("task-detail", task.pk)).json()
+    assert shown["args"] == ["2026-05-01", {"model": "auth.user", "pk": 7}]
+    assert shown["kwargs"] == {"price": "9.90"}
+    assert shown["result"] == [str(UUID(int=1))]
+    goal = make_goal(task_args=values["args"], task_kwargs=values["kwargs"])
+    shown = operator_client.get(url("goal-detail", goal.pk)).json()
+    assert shown["task_args"] == ["2026-05-01", {"model": "auth.user", "pk": 7}]
+    assert shown["task_kwargs"] == {"price": "9.90"}
 
 
 # PostgreSQL

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ... import checked
+from ...conf import config
 from ...exceptions import InvalidTask
 from ...pidfile import pidfile
 from ...pools import POOLS
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             help="tasks that run at once; default: processors (asyncio: 100)",
         )
         parser.add_argument(
-            "-P", "--pool", choices=sorted(POOLS), default="prefork", help="default: prefork"
+            "-P", "--pool", choices=sorted(POOLS), help="default: TASKTRACK['POOL'], or prefork"
         )
         parser.add_argument(
             "-n", "--hostname", default="worker@%h", help="the worker's name; %%h is the host"
@@ -132,7 +133,16 @@ def _scale(text: str) -> tuple[int, int]:
     return numbers
 
 
+def _with_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the command, with the settings where it gives none."""
+    settings = {name: getattr(config(), name.upper()) for name in ("pool", *_POSITIVE)}
+    if options["autoscale"]:
+        settings["concurrency"] = None
+    return {**options, **{k: v for k, v in settings.items() if options[k] is None}}
+
+
 def _options(options: dict[str, Any]) -> WorkerOptions:
+    options = _with_settings(options)
     for name in _POSITIVE:
         if options[name] is not None and options[name] <= 0:
             flag = "--" + name.replace("_", "-")

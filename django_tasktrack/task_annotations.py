@@ -1,0 +1,66 @@
+"""Options of tasks that the settings give, by the task's name: ``TASK_ANNOTATIONS``, as Celery has it.
+
+What is said of a task by its name goes before what is said of all (``"*"``), and both go before what the
+task declares.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .exceptions import nearest
+
+#: What can be given for a task without touching its code.
+OPTIONS = frozenset(
+    {
+        "queue",
+        "priority",
+        "max_retries",
+        "default_retry_delay",
+        "autoretry_for",
+        "dont_autoretry_for",
+    }
+    | {"retry_backoff", "retry_backoff_max", "retry_jitter", "track_started", "time_limit"}
+    | {"soft_time_limit", "on_lost", "unique_key", "serializer", "ignore_result"}
+    | {"store_errors_even_if_ignored", "rate_limit"}
+)
+_HINT = "Give {'tasks.add': {'time_limit': 60}}, or a list of such dicts; '*' is every task."
+
+
+def of_task(given: Any, name: str) -> dict[str, Any]:
+    """What the setting says of the task of this name; nothing where the setting is wrong."""
+    if next(problems(given), None) is not None:
+        return {}  # while Django starts: its checks say so
+    found: dict[str, Any] = {}
+    for which in ("*", name):
+        for part in reversed(_parts(given)):  # the first one is followed
+            found |= part.get(which, {})
+    return found
+
+
+def names(given: Any) -> list[str]:
+    """The tasks that the setting names."""
+    return [name for part in _parts(given) for name in part if name != "*"]
+
+
+def _parts(given: Any) -> Sequence[Any]:
+    if not given:
+        return ()
+    return given if isinstance(given, (list, tuple)) else (given,)
+
+
+def problems(given: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with the setting."""
+    for part in _parts(given):
+        if not isinstance(part, Mapping):
+            yield f"{reprlib.repr(part)} annotates nothing.", _HINT
+            continue
+        for name, options in part.items():
+            if not isinstance(name, str) or not isinstance(options, Mapping):
+                yield f"{name!r}: {reprlib.repr(options)} is no annotation.", _HINT
+                continue
+            for option in options:
+                if option not in OPTIONS:
+                    yield f"{name!r} has no option {option!r}.", nearest(str(option), OPTIONS)
