@@ -43,6 +43,7 @@ class Registration:
         lease: after so many seconds without one, this worker considers itself lost.
         on_lost: called, from a thread of its own, when it is.
         on_dead: called when the heartbeat's process is gone, or says nothing any more.
+        on_beat: called after each sign of life that counts.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Registration:
         *,
         on_lost: Callable[[str], None],
         on_dead: Callable[[], None],
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker_id = 0
         self._vendor = vendor
@@ -62,6 +64,7 @@ class Registration:
         self._lease = lease
         self._on_lost = on_lost
         self._on_dead = on_dead
+        self._on_beat = on_beat
         self._ended = False
         self._locked = self._unheard = False
         self._last = time.monotonic()
@@ -143,6 +146,7 @@ class Registration:
             return  # of a former life
         if beat.counted:
             self._last = beat.moment
+            self._on_beat()
         elif beat.counted is False and not self._ended:
             self._lose("another worker has found this one lost")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import signals
 from .exceptions import InvalidTask, NotRegistered, nearest
 from .retries import RetryPolicy
 
@@ -28,6 +29,9 @@ class Definition:
         soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
         rerun_if_lost: whether it runs again when its worker died.
         unique_key: what no two unfinished calls may share, from the arguments of a call; None: nothing.
+        throws: exceptions that are expected of it, and logged without a traceback.
+        task: what users declared; the sender of its signals.
+        hooks: which of ``on_success`` and its like it has.
     """
 
     name: str
@@ -41,6 +45,9 @@ class Definition:
     soft_time_limit: float | None = None
     rerun_if_lost: bool = True
     unique_key: Callable[..., str | None] | None = None
+    throws: tuple[type[BaseException], ...] = ()
+    task: object = field(default=None, repr=False, compare=False)
+    hooks: frozenset[str] = frozenset()
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.
@@ -96,6 +103,7 @@ def register(definition: Definition) -> None:
             hint="Give one of them another name=.",
         )
     _definitions[definition.name] = definition
+    signals.introduce(definition.name, definition.task or definition.name)
 
 
 def get(name: str) -> Definition:

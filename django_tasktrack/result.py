@@ -15,7 +15,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from . import transitions
+from . import context, transitions
 from .exceptions import (
     InvalidTask,
     ResultExpired,
@@ -141,10 +141,19 @@ class AsyncResult:
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; while it runs, the task's own label.
 
-        UNKNOWN for an id that no task has, EXPIRED for one whose task has been purged.
+        UNKNOWN for an id that no task has, EXPIRED for one whose task has been purged. Asked by the task
+        itself, it is STARTED or its label, although the table may show that a moment later.
         """
+        if own := self._own_attempt():
+            return own.label or State.STARTED
         row = self._current()
         return row.shown_state if row else self._state_without_row()
+
+    def _own_attempt(self) -> context.Context | None:
+        """The running attempt that asks, if it is this task's."""
+        running = context.current()
+        mine = running and running.is_open and running.claim.task_id == self._uuid
+        return running if mine else None
 
     @property
     def status(self) -> str:
@@ -323,6 +332,8 @@ class AsyncResult:
         row = self._current()
         if row is None:
             raise self._absent()
+        if self._own_attempt():
+            raise WouldDeadlock(f"Task {self.id} waits for itself.")
         if not row.is_finished and not self._committed:
             raise WouldDeadlock(
                 f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from . import registry
-from .context import Context, Request, running
-from .exceptions import Ignore, Retry, TaskRevoked
-from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
+from . import epilogue, registry
+from .context import Context, running
+from .epilogue import Epilogue
+from .exceptions import Ignore, Reject, Retry, TaskRevoked
+from .outcomes import (
+    Claim,
+    Outcome,
+    Report,
+    failed,
+    ignored,
+    rejected,
+    retry_later,
+    revoked,
+    succeeded,
+)
 from .payloads import decode, encode
 from .registry import Definition
+from .request import Request
 from .retries import exhausted
 
 Send = Callable[[Report], None]
+#: Takes what is to be told of an end once it is committed; not called where nobody wants to be told.
+Later = Callable[[Epilogue], None]
 
 
 def run(
@@ -25,6 +40,8 @@ def run(
     send: Send,
     is_revoked: Callable[[], bool],
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+    *,
+    later: Later | None = None,
 ) -> Outcome:
     """Run the body of a claimed task in the calling thread; an ``async def`` in a loop of its own.
 
@@ -34,6 +51,7 @@ def run(
         send: takes the task's reports.
         is_revoked: whether someone wants it to end; asked at each checkpoint.
         run_coroutine: sees an ``async def`` to its end.
+        later: takes what is to be told of the end once it is committed, if anybody listens.
 
     Returns:
         How it ended. No exception of the task's escapes, ``SystemExit`` included.
@@ -52,8 +70,8 @@ def run(
             attempt.context.in_body = False
         except BaseException as error:  # noqa: BLE001  SystemExit in a task is that task's failure
             attempt.context.in_body = False
-            return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value)
+            return attempt.raised(error, later)
+        return attempt.returned(value, later)
 
 
 async def run_async(
@@ -62,6 +80,8 @@ async def run_async(
     send: Send,
     is_revoked: Callable[[], bool],
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
+    *,
+    later: Later | None = None,
 ) -> Outcome:
     """``run`` in the calling event loop; a body that is no ``async def`` runs ``in_thread``.
 
@@ -73,15 +93,19 @@ async def run_async(
         return failed(error, reason="could not be started")
     with running(attempt.context):
         try:
-            if attempt.definition.is_async:
-                value = await attempt.call()
-            else:
+            if not attempt.definition.is_async:
                 value = await in_thread(attempt.call)
+            else:
+                if attempt.is_announced:  # by code that may wait
+                    await in_thread(attempt.announce)
+                value = await attempt.body()
         except asyncio.CancelledError as error:
-            return revoked("") if is_revoked() else attempt.outcome_of_error(error)
+            if is_revoked():
+                return attempt.ended(revoked(""), None, error, later)
+            return attempt.raised(error, later)
         except BaseException as error:  # noqa: BLE001  as above
-            return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value)
+            return attempt.raised(error, later)
+        return attempt.returned(value, later)
 
 
 class _Attempt:
@@ -93,54 +117,78 @@ class _Attempt:
         self.claim = claim
         self.definition = registry.get(claim.name)
         self._args, self._kwargs = decode(claim.args), decode(claim.kwargs)
-        request = partial(_request, claim, tuple(self._args), self._kwargs, worker)
+        request = partial(Request.of_claim, claim, tuple(self._args), self._kwargs, worker)
         self.context = Context(claim, request, send, is_revoked)
+        self.is_announced = epilogue.announces(self.definition)
+        self._began = time.monotonic()
 
     def call(self) -> Any:
-        """The body's value; what awaits in it, for an ``async def``."""
+        """The body's value; what awaits in it, for an ``async def``. Before it, its beginning is told."""
+        if self.is_announced:
+            self.announce()
+        return self.body()
+
+    def announce(self) -> None:
+        """Tell whoever listens that the body begins."""
+        epilogue.announce(self.definition, self.context)
+
+    def body(self) -> Any:
+        """The same as ``call``, and nothing told."""
         return self.definition.body(*self._args, **self._kwargs)
 
-    def outcome_of_value(self, value: Any) -> Outcome:
+    def returned(self, value: Any, later: Later | None) -> Outcome:
+        """The outcome of a body that has returned this."""
+        if self.context.asked:
+            return self.ended(self._retried(self.context.asked), value, None, later)
         try:
-            return succeeded(encode(value, "The result"))
+            outcome = succeeded(encode(value, "The result"))
         except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
-            return failed(error, reason="the result cannot be stored")
+            unfit = failed(error, reason="the result cannot be stored")
+            return self.ended(unfit, None, error, later)
+        return self.ended(outcome, value, None, later)
 
-    def outcome_of_error(self, error: BaseException) -> Outcome:
+    def raised(self, error: BaseException, later: Later | None) -> Outcome:
+        """The outcome of a body that has raised this."""
+        return self.ended(self._outcome_of(error), None, error, later)
+
+    def ended(
+        self, outcome: Outcome, value: Any, error: BaseException | None, later: Later | None
+    ) -> Outcome:
+        """The outcome; if anybody wants to be told of it, ``later`` is given what to tell."""
+        if later is not None and epilogue.is_wanted(self.definition, outcome.transition.target):
+            told = Epilogue(
+                self.definition, self.context, outcome, value=value, error=error, began=self._began
+            )
+            later(told)
+        return outcome
+
+    def _outcome_of(self, error: BaseException) -> Outcome:
         if isinstance(error, Ignore):
-            return ignored()
+            return ignored(self.context.final)
+        if isinstance(error, Reject):
+            return rejected(error)
         if isinstance(error, Retry):
-            reason = _retry_reason(self.claim, error.max_retries)
-            return retry_later(error.exc or error, error.delay, reason, error.max_retries)
+            return self._retried(error)
         if isinstance(error, TaskRevoked):
             return revoked("")
         return _after_error(self.definition, self.claim, error)
 
+    def _retried(self, asked: Retry) -> Outcome:
+        reason = _retry_reason(self.claim, asked.max_retries)
+        return retry_later(asked.exc or asked, asked.delay, reason, asked.max_retries)
+
 
 def _after_error(definition: Definition, claim: Claim, error: BaseException) -> Outcome:
     policy = definition.retry
-    if policy.covers(error) and not exhausted(claim.retries, claim.max_retries):
-        return retry_later(error, policy.delay_after(claim.retries), _retry_reason(claim))
-    return failed(error)
+    own = policy.unasked_limit
+    limit = claim.max_retries if own is None else own
+    if policy.covers(error) and not exhausted(claim.retries, limit):
+        delay = policy.unasked_delay_after(claim.retries)
+        return retry_later(error, delay, _retry_reason(claim, own), own)
+    return failed(error, expected=isinstance(error, definition.throws))
 
 
 def _retry_reason(claim: Claim, max_retries: int | None = None) -> str:
     limit = claim.max_retries if max_retries is None else max_retries
     allowed = "" if limit is None else f" of {limit}"
     return f"retry {claim.retries + 1}{allowed}"
-
-
-def _request(claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any], worker: str) -> Request:
-    return Request(
-        id=str(claim.task_id),
-        task=claim.name,
-        args=args,
-        kwargs=kwargs,
-        attempt=claim.attempt,
-        retries=claim.retries,
-        hostname=worker,
-        delivery_info={"routing_key": claim.queue, "priority": claim.priority},
-        eta=claim.eta,
-        expires=claim.expires_at,
-        owner=claim.owner,
-    )

@@ -11,10 +11,11 @@ from .. import states
 from ..changes import Change, Held, NewTask, Written
 from ..conf import config
 from ..exceptions import WorkerLost
-from ..models import TrackedTask
+from ..models import StateChange, TrackedTask
 from ..outcomes import Claim, Error
 from ..states import WAITING
 from ..vendors import Vendor
+from . import publishing
 from .door import notify_after_commit, tried_again, vendor_of, whole, write_following
 
 
@@ -29,6 +30,7 @@ def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID,
         For the tasks that were not inserted, the id of the one that has their key.
     """
     vendor = vendor_of(using)
+    tasks = publishing.before(tasks)
     if any(task.unique_key for task in tasks):
         holders = whole(vendor, lambda: _enqueue_unique(vendor, tasks))
     else:
@@ -37,6 +39,7 @@ def enqueue(tasks: Sequence[NewTask], *, using: str | None = None) -> dict[UUID,
         tried_again(vendor, lambda: _insert(vendor, tasks))
     if len(holders) < len(tasks):
         notify_after_commit(vendor, "due")
+        publishing.after(vendor, tasks, holders)
     return holders
 
 
@@ -92,6 +95,21 @@ def settle(vendor: Vendor, changes: Sequence[Change]) -> Written:
         return vendor.write(changes) if changes else Written()
     with transaction.atomic(using=vendor.using):
         return write_following(vendor, changes)
+
+
+def was_written(vendor: Vendor, change: Change) -> bool:
+    """Whether a change that was refused had been written before: the answer to it was lost.
+
+    No other row of history has its lease, worker, state and reason.
+    """
+    rows = StateChange.objects.using(vendor.using).filter(
+        task_id=change.task_id,
+        lease=change.lease,
+        worker=change.worker_id,
+        state=change.target,
+        reason=change.reason[:255],
+    )
+    return rows.exists()
 
 
 def started(claim: Claim, began: float) -> Change:
