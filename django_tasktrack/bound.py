@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from . import checked, context, registry
 from .exceptions import InvalidTask, MaxRetriesExceededError, NotRunning, Retry
-from .outcomes import Report
+from .outcomes import Final, Report
 from .payloads import decode, encode
 from .registry import Definition
 from .request import Request
@@ -72,8 +72,8 @@ class Bound:
                 f"update_state(task_id={str(task_id)!r}) names another task than the one that runs.",
                 hint="A task tells of itself alone; leave task_id out.",
             )
-        if state in FINAL:
-            running.set_final(State(state), meta)
+        if isinstance(state, str) and state in FINAL:
+            running.final = Final(State(state), context.label_report(None, meta).meta)
             running.checkpoint()
         else:
             running.report(context.label_report(state, meta))

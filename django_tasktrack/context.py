@@ -48,7 +48,7 @@ class Context:
         self.label = ""
         #: Whether the body runs at this moment, and nothing of this package's around it.
         self.in_body = False
-        #: What ``Ignore`` makes of it.
+        #: The final state that the body gives itself; it counts where the body raises ``Ignore``.
         self.final: Final | None = None
         #: The retry that was asked for and not raised: the body goes on.
         self.asked: Retry | None = None
@@ -68,10 +68,6 @@ class Context:
     def is_open(self) -> bool:
         """Whether the attempt has not ended."""
         return self._open
-
-    def set_final(self, state: State, meta: Mapping[str, Any] | None) -> None:
-        """Remember the final state that the body gives itself; it counts where the body raises ``Ignore``."""
-        self.final = Final(state, None if meta is None else encode(dict(meta), "meta"))
 
     def checkpoint(self) -> None:
         """Raise ``TaskRevoked`` here if someone has asked to revoke this task."""

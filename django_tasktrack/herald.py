@@ -48,11 +48,11 @@ class Herald:
             for claim in claims:
                 self._do(partial(self._tell_received, claim))
 
-    def ended(self, ids: Collection[UUID], *, expired: bool = False) -> None:
-        """Tell of committed ends that no body tells of: revoked, expired, lost."""
+    def ended(self, ids: Collection[UUID], *, expired: bool = False, lost: bool = False) -> None:
+        """Tell of committed ends that no body tells of: revoked, expired, lost; as ``tell_ends``."""
         if ids and transitions.anybody_listens():
-            tell = transitions.tell_ends
-            self._do(partial(tell, task_database(), list(ids), expired=expired))
+            tell = partial(transitions.tell_ends, task_database(), list(ids))
+            self._do(partial(tell, expired=expired, lost=lost))
 
     def finish(self, patience: float) -> None:
         """Send what is left, and wait for it no longer than so many seconds."""

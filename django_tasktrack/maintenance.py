@@ -116,7 +116,7 @@ class Maintenance:
         if rescued.applied:
             logger.warning("Rescued tasks of lost workers: %d.", len(rescued.applied))
         self._tell_refused(rescued)
-        self._herald.ended(rescued.applied)
+        self._herald.ended(rescued.applied, lost=True)
 
     def _expire(self) -> None:
         expired = transitions.expire(self._vendor)

@@ -103,7 +103,9 @@ def register(definition: Definition) -> None:
             hint="Give one of them another name=.",
         )
     _definitions[definition.name] = definition
-    signals.introduce(definition.name, definition.task or definition.name)
+    signals.introduce(
+        definition.name, definition.name if definition.task is None else definition.task
+    )
 
 
 def get(name: str) -> Definition:

@@ -360,6 +360,21 @@ def test_meta_that_json_cannot_carry_is_refused(meta: dict[str, Any]) -> None:
         label_report("PROGRESS", meta)
 
 
+@pytest.mark.parametrize(
+    ("state", "meta", "error"),
+    [
+        ([], None, InvalidTask),
+        ("FAILURE", [1], PayloadError),
+        ("SUCCESS", {"a": {1}}, PayloadError),
+    ],
+)
+def test_a_final_state_is_checked_like_a_label(
+    state: Any, meta: Any, error: type[Exception]
+) -> None:
+    with attempt(), pytest.raises(error):
+        task(lambda: None).update_state(state=state, meta=meta)
+
+
 @pytest.mark.parametrize("meta", [[1], "half", 5, [("a", 1)]])
 def test_meta_must_be_a_mapping(meta: Any) -> None:
     with pytest.raises(PayloadError, match=r"^meta: "):

@@ -318,3 +318,13 @@ def test_the_terminating_signal_is_told() -> None:
         transitions.tell_ends("default", [task.pk])
     assert (heard[0].given["terminated"], heard[0].given["signum"]) == (True, signal_module.SIGTERM)
     assert row(task.pk).state == State.REVOKED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_rescued_tasks_only_those_that_were_given_up_are_told() -> None:
+    """Another one may have run since, and told itself how that ended."""
+    lost = make_task(State.FAILURE, error=WorkerLost("worker 7 is gone"))
+    failed_since = make_task(State.FAILURE, error=ValueError("in a later attempt"))
+    with listening(signals.task_failure) as heard:
+        transitions.tell_ends("default", [lost.pk, failed_since.pk], lost=True)
+    assert [one.given["task_id"] for one in heard] == [str(lost.pk)]

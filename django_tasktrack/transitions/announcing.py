@@ -32,18 +32,21 @@ def revoked_after_commit(vendor: Vendor, ids: Collection[UUID]) -> None:
     transaction.on_commit(tell, using=vendor.using, robust=True)
 
 
-def tell_ends(using: str, ids: Iterable[UUID], *, expired: bool = False) -> None:
+def tell_ends(
+    using: str, ids: Iterable[UUID], *, expired: bool = False, lost: bool = False
+) -> None:
     """Tell of committed ends by what their rows show; others are left out.
 
     Args:
         using: database alias.
         ids: of tasks that have ended.
         expired: whether they were revoked because nobody had run them in time.
+        lost: whether they were rescued: then one that has failed since, in a later attempt, is told of by that.
     """
     for row in TrackedTask.objects.using(using).many(ids).select_related("worker"):
         if row.state == State.REVOKED:
             _tell_revoked(row, expired)
-        elif row.state == State.FAILURE:
+        elif row.state == State.FAILURE and (not lost or row.error_type == _LOST):
             _tell_failure(row)
 
 
@@ -82,6 +85,7 @@ def _error_of(row: TrackedTask) -> Exception:
     return failure
 
 
+_LOST = f"{exceptions.WorkerLost.__module__}.{exceptions.WorkerLost.__qualname__}"
 _OURS = {
     f"{kind.__module__}.{kind.__qualname__}": kind
     for kind in (

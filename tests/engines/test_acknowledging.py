@@ -317,3 +317,13 @@ def test_the_engine_tells_what_it_receives() -> None:
         engine._herald.finish(5)
     assert [one.given["request"].id for one in heard] == [str(stopping.claim.task_id)]
     engine._waker.close()
+
+
+def test_what_was_told_of_an_earlier_attempt_is_no_end_of_this_one() -> None:
+    stopping = Stopping()
+    with stopping.pool._changed:
+        stopping.pool._running[stopping.claim.task_id] = stopping.claim, time.monotonic()
+    stopping.engine.post(Free(stopping.claim._replace(lease=stopping.claim.lease - 1)))
+    stopping.engine._release_running()
+    assert stopping.claim.task_id in stopping.engine._outbox
+    stopping.engine._waker.close()

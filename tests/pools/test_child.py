@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -163,9 +164,11 @@ def test_where_nobody_listens_a_child_does_not_wait(worker: Worker) -> None:
 def test_an_end_is_told_where_it_was_committed_and_not_where_it_was_refused(
     worker: Worker, heard: list[Heard], written: bool
 ) -> None:
-    worker.link.send(child.Settled(6, not written))  # of an earlier claim
-    worker.link.send(child.Settled(7, written))
-    assert worker.child._run(7, claim(lease=1)._replace(name=tasks.echo.name))
+    for number, answer in ((6, not written), (7, written)):
+        heard.clear()
+        messages(worker)
+        worker.link.send(child.Settled(number, answer))
+        assert worker.child._run(number, claim(lease=1)._replace(name=tasks.echo.name))
     done, rested = messages(worker)
     assert Done.unpacked(done).waits
     assert rested == child.Rested(7)
@@ -231,3 +234,22 @@ def test_what_a_receiver_leaves_open_is_rolled_back(worker: Worker) -> None:
     finally:
         signals.task_success.disconnect(leaves_a_transaction)
     assert connection.connection is None or connection.get_autocommit()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_tells_that_its_process_begins_and_ends() -> None:
+    (ours, theirs), (receiver, sender) = socket.socketpair(), socket_pair()
+    inbox, link = WorkersInbox(receiver.dup(), sender), Link(ours)
+    inbox.put(1, claim(lease=1)._replace(name=tasks.echo.name))
+    link.send(None)
+    handler = signal.getsignal(child.SOFT_LIMIT_SIGNAL)
+    process = (signals.worker_process_init, signals.worker_process_shutdown)
+    try:
+        with listening(*process, signals.task_prerun) as heard:
+            child.child_main("w1@host", theirs, receiver)
+    finally:
+        signal.signal(child.SOFT_LIMIT_SIGNAL, handler)
+        for end in (link, inbox, theirs, receiver):
+            end.close()
+    assert names(heard) == ["worker_process_init", "task_prerun", "worker_process_shutdown"]
+    assert heard[-1].given == {"pid": os.getpid(), "exitcode": 0}

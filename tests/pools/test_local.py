@@ -129,6 +129,9 @@ def test_an_end_by_the_time_limit_is_not_the_body_s_to_tell(heard: list[Heard]) 
     with listening(signals.task_failure) as failures:
         engine = Engine(pool, lambda _: None)
         assert engine.run(claim) == ["Finished"]
+    (finished,) = engine.events
+    assert isinstance(finished, Finished)
+    assert not finished.waits
     assert heard == failures == []
 
 
