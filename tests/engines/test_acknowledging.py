@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import DataError, OperationalError
 
-from django_tasktrack import signals, states, transitions
+from django_tasktrack import registry, signals, states, transitions
 from django_tasktrack.changes import Change, Written
+from django_tasktrack.engines.claiming import Plan
 from django_tasktrack.engines.database import DatabaseEngine
 from django_tasktrack.exceptions import TaskFailure, WorkerLost
 from django_tasktrack.herald import Herald
 from django_tasktrack.maintenance import Maintenance
 from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, Outcome, failed, retry_later, succeeded
-from django_tasktrack.pools.base import Died, Finished, Free
+from django_tasktrack.pools import Pool, PoolOptions
+from django_tasktrack.pools.asynchronous import AsyncioPool
+from django_tasktrack.pools.base import Died, Event, Finished, Free
+from django_tasktrack.pools.local import ThreadPool
+from django_tasktrack.signals import Signal
 from django_tasktrack.states import State
 from django_tasktrack.vendors import Vendor
+from tests.app import tasks
 from tests.engines.test_stopping import Stopping
-from tests.engines.test_upkeep import Engine, QuietPool, claimed
+from tests.engines.test_upkeep import Engine, QuietPool, Registered, claimed
 from tests.factories import NAME, make_worker, new_task
 from tests.inline import the_vendor
 from tests.listening import Heard, listening, names
@@ -327,3 +335,62 @@ def test_what_was_told_of_an_earlier_attempt_is_no_end_of_this_one() -> None:
     stopping.engine._release_running()
     assert stopping.claim.task_id in stopping.engine._outbox
     stopping.engine._waker.close()
+
+
+# All of it, with a pool that runs bodies
+
+
+@pytest.mark.parametrize("kind", [ThreadPool, AsyncioPool], ids=lambda kind: kind.name)
+def test_whoever_asks_the_table_in_a_receiver_sees_the_end_that_is_told(kind: type[Pool]) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    def receiver(signal: Signal, task_id: str, state: str = "FAILURE", **given: Any) -> None:
+        seen.append((signal.name, state, TrackedTask.objects.get(pk=task_id).state))
+
+    results = [tasks.add.delay(1, 2), tasks.fails.delay(), tasks.sleeps.delay(0.01)]
+    results.append(tasks.flaky.delay(2))
+    for signal in (signals.task_postrun, signals.task_failure):
+        signal.connect(receiver)
+    try:
+        _work(kind, len(results) + 1)
+    finally:
+        for signal in (signals.task_postrun, signals.task_failure):
+            signal.disconnect(receiver)
+    assert sorted(seen) == [
+        ("task_failure", "FAILURE", "FAILURE"),
+        ("task_postrun", "FAILURE", "FAILURE"),
+        ("task_postrun", "RETRY", "RETRY"),
+        *[("task_postrun", "SUCCESS", "SUCCESS")] * 3,
+    ]
+
+
+def _work(kind: type[Pool], ends: int) -> None:
+    """An engine, turned by hand, until so many attempts have ended and all is told."""
+    worker, vendor = make_worker(), the_vendor()
+    pool = kind(PoolOptions(worker=worker.name, concurrency=4))
+    plan = Plan(
+        queues=[], names=registry.names(), burst=True, poll_min=0.01, poll_max=0.05, lease=5.0
+    )
+    upkeep = Maintenance(vendor, 60.0, 3600.0, [], registry.names())
+    engine = DatabaseEngine(vendor, plan, pool, Registered(worker), upkeep)
+    engine._connected = True  # as this thread is
+    told: list[Event] = []
+
+    def post(event: Event) -> None:
+        told.append(event)
+        engine.post(event)
+
+    pool.start(post)
+    serving = threading.Thread(target=pool.serve)
+    serving.start()
+    try:
+        deadline = time.monotonic() + 20
+        while sum(isinstance(event, Free) for event in told) < ends:
+            engine._turn()
+            assert time.monotonic() < deadline
+        while not engine._turn():
+            assert time.monotonic() < deadline
+    finally:
+        pool.finish()
+        serving.join(10)
+        engine._waker.close()

@@ -5,22 +5,35 @@ from __future__ import annotations
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
+from django_tasktrack import signals
 from django_tasktrack.ids import new_id
 from django_tasktrack.outcomes import Claim, Report, succeeded
 from django_tasktrack.pools import prefork
 from django_tasktrack.pools.base import Died, Event, Finished, Free, PoolOptions, Reported
-from django_tasktrack.pools.child import Done, Rested, Revoke, Settled, ToChild, Told
+from django_tasktrack.pools.child import (
+    SOFT_LIMIT_SIGNAL,
+    Done,
+    Rested,
+    Revoke,
+    Settled,
+    ToChild,
+    Told,
+)
+from django_tasktrack.pools.child import Child as RealChild
 from django_tasktrack.pools.childprocess import OVERTAKEN_AFTER
 from django_tasktrack.pools.forkserver import Exited, Signalled, Spawned
 from django_tasktrack.pools.inbox import Inbox, socket_pair
 from django_tasktrack.pools.link import Link
 from django_tasktrack.pools.prefork import PreforkPool
+from tests.app import tasks
+from tests.listening import listening
 from tests.pools import test_asyncio
 
 
@@ -628,3 +641,43 @@ def test_an_end_that_nobody_has_told_is_nonsense(
     stage.turn()
     assert stage.server.sent == [(one.pid, signal.SIGKILL)]
     assert "an end that it has not told" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_pool_and_a_child_understand_each_other(stage: Stage) -> None:
+    """Ends that are waited for, one after the other, with the child's own code at the other end."""
+    stage.knows_bodies_are_short()
+    one, two = stage.pool._children.values()
+    stage.pool._retire(two)
+    given = [claim._replace(name=tasks.echo.name) for claim in claims(5)]
+    refused = given[2]
+    stage.pool.submit(given)
+    ended: list[str] = []
+
+    def serve() -> None:
+        deadline = time.monotonic() + 10
+        while len([event for event in stage.events if isinstance(event, Free)]) < len(given):
+            assert time.monotonic() < deadline
+            seen = len(stage.events)
+            stage.turn()
+            for event in stage.events[seen:]:
+                if isinstance(event, Finished):
+                    ended.append(str(event.claim.task_id))
+                    stage.pool.acknowledge(event.claim, written=event.claim != refused)
+        stage.pool._retire(one)
+
+    played = stage.children[0]
+    handler = signal.getsignal(SOFT_LIMIT_SIGNAL)
+    worker = threading.Thread(target=serve)
+    try:
+        with listening(signals.task_postrun) as heard:
+            worker.start()
+            RealChild(played.link, played.inbox, "w1@host").main()
+            worker.join(10)
+    finally:
+        signal.signal(SOFT_LIMIT_SIGNAL, handler)
+    assert ended == [str(claim.task_id) for claim in given]
+    assert [one.given["task_id"] for one in heard] == [
+        task_id for task_id in ended if task_id != str(refused.task_id)
+    ]
+    assert stage.pool.load() == (0, 0)
