@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from django_tasktrack import states, transitions
+from django_tasktrack.changes import Change
 from django_tasktrack.models import TrackedTask
+from django_tasktrack.outcomes import Error
 from tests import ledger
 from tests.app import receivers, tasks
+from tests.inline import the_vendor
 from tests.live.test_main_job import story
 from tests.workers import wait_until, worker
 
@@ -101,24 +106,24 @@ def test_hooks_of_a_class_of_tasks(pool: str, book: Path) -> None:
 
 @POOLS
 def test_an_end_that_was_refused_is_not_told(pool: str, notes: Path) -> None:
-    slow, next_one = tasks.noted_process.delay(1.5), tasks.add.delay(1, 2)
+    slow, after = tasks.noted_process.delay(1.5), tasks.add.delay(1, 2)
     with worker("-P", pool, "-c", "1"):
         wait_until(lambda: slow.state == "STARTED")
-        # As when another worker had rescued it: what this one does counts no more.
+        # As when somebody else had ended it: what its body returns counts no more.
         row = TrackedTask.objects.get(pk=slow.id)
-        TrackedTask.objects.filter(pk=slow.id).update(lease=row.lease + 1)
-        assert next_one.get(timeout=20) == 3, "its process goes on"
-        wait_until(lambda: of(notes, next_one.id, "task_postrun"))
-        assert of(notes, slow.id, *ENDS) == []
-        TrackedTask.objects.filter(pk=slow.id).update(lease=row.lease)
+        ended = Error("ValueError", "ended by somebody else")
+        change = Change(row.pk, states.FAIL, row.lease, row.worker_id, error=ended)
+        assert transitions.settle(the_vendor(), [change]).applied
+        assert after.get(timeout=20) == 3, "its process goes on"
+        wait_until(lambda: of(notes, after.id, "task_postrun"))
+    assert of(notes, slow.id, *ENDS) == []
+    assert story(slow) == ["PENDING", "STARTED", "FAILURE"]
 
 
-def test_a_worker_that_dies_between_commit_and_acknowledgement_tells_nothing(
-    notes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = tasks.add.delay(1, 2)
+def test_a_worker_that_dies_between_commit_and_acknowledgement_tells_nothing(notes: Path) -> None:
     with worker("-c", "1", env={receivers.DIES: "1"}) as first:
-        assert first.wait(20) == -9
+        task = tasks.add.delay(1, 2)
+        assert first.wait(20) == -signal.SIGKILL
         wait_until(lambda: not first.tree())
     assert task.state == "SUCCESS", "it was committed before"
     with worker("-c", "1"):
