@@ -184,7 +184,9 @@ def _after_error(definition: Definition, claim: Claim, error: BaseException) -> 
     limit = claim.max_retries if own is None else own
     if policy.covers(error) and not exhausted(claim.retries, limit):
         delay = policy.unasked_delay_after(claim.retries)
-        return retry_later(error, delay, _retry_reason(claim, own), own)
+        # So that the row allows for it; a smaller one does not bind what the task asks for itself.
+        raised = own if exhausted(own or 0, claim.max_retries) else None
+        return retry_later(error, delay, _retry_reason(claim, own), raised)
     return failed(error, expected=isinstance(error, definition.throws))
 
 

@@ -290,6 +290,13 @@ def test_what_is_retried_by_itself_may_have_a_limit_of_its_own() -> None:
     assert run(raising(OSError()), options, attempt=6).transition is states.FAIL
 
 
+def test_a_smaller_limit_of_its_own_does_not_bind_what_the_task_asks_for() -> None:
+    options = {**AUTO, "retry_kwargs": {"max_retries": 1}}
+    outcome = run(raising(OSError()), options)
+    assert (outcome.transition, outcome.max_attempts) == (states.RETRY, None)
+    assert run(raising(OSError()), options, attempt=2).transition is states.FAIL
+
+
 def test_a_retry_that_is_not_thrown_comes_when_the_body_returns() -> None:
     def body(self: Task[..., Any]) -> str:
         asked = self.retry(exc=OSError("busy"), countdown=4, throw=False)
