@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import goals as goals
     from . import schedules as schedules
+    from . import signals as signals
     from .allowed import serializable as serializable
+    from .bound import current_task as current_task
     from .canvas import Signature as Signature
     from .canvas import chain as chain
     from .canvas import chord as chord
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .canvas import xstarmap as xstarmap
     from .declaration import Task as Task
     from .declaration import enqueue_many as enqueue_many
+    from .declaration import register_task as register_task
     from .declaration import shared_task as shared_task
     from .declaration import task as task
     from .eager import EagerResult as EagerResult
@@ -44,14 +47,17 @@ __all__ = [
     "chain",
     "chord",
     "chunks",
+    "current_task",
     "enqueue_many",
     "goals",
     "group",
     "maybe_signature",
+    "register_task",
     "result_from_tuple",
     "schedules",
     "serializable",
     "shared_task",
+    "signals",
     "signature",
     "task",
     "xmap",
@@ -69,9 +75,11 @@ _HOMES = {
     "chain": "canvas",
     "chord": "canvas",
     "chunks": "canvas",
+    "current_task": "bound",
     "enqueue_many": "declaration",
     "group": "canvas",
     "maybe_signature": "canvas",
+    "register_task": "declaration",
     "result_from_tuple": "result_sets",
     "serializable": "allowed",
     "signature": "canvas",
@@ -83,7 +91,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("goals", "schedules"):
+    if name in ("goals", "schedules", "signals"):
         return importlib.import_module(f".{name}", __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from . import states
 from .outcomes import Claim, Error, Outcome, Report
 from .states import Stage, State, Transition
 
@@ -172,6 +173,8 @@ class Change(NamedTuple):
             error=outcome.error,
             reason=outcome.reason,
             max_attempts=outcome.max_attempts,
+            # As where a worker gives it back: that attempt never was.
+            attempt=-1 if outcome.transition is states.RELEASE else 0,
             began=began,
             happened=ended,
             goal_id=claim.goal_id,

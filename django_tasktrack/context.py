@@ -9,47 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from . import checked
-from .exceptions import InvalidTask, NotRunning, PayloadError, TaskRevoked
-from .outcomes import Claim, Report
+from .exceptions import InvalidTask, NotRunning, PayloadError, Retry, TaskRevoked
+from .outcomes import Claim, Final, Report
 from .payloads import encode, printable
+from .request import Request as Request  # noqa: PLC0414  so that it is found here too
 from .states import State
 
 #: Reports of one task are passed on no more often than this, in seconds.
 REPORT_INTERVAL = 0.1
 
 _RESERVED = frozenset(State) - {State.STARTED}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The running attempt, under the names that Celery gives its parts. Outside of one, empty."""
-
-    id: str | None = None
-    task: str | None = None
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    attempt: int = 0
-    retries: int = 0
-    hostname: str | None = None
-    delivery_info: Mapping[str, Any] = field(default_factory=dict)
-    eta: datetime | None = None
-    expires: datetime | None = None
-    owner: str = ""
-    root_id: str | None = None
-    parent_id: str | None = None
-    group: str | None = None
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    is_eager: bool = False
-
-    @property
-    def called_directly(self) -> bool:
-        """Whether no worker runs the task: its body was called as a plain function."""
-        return self.id is None
 
 
 class Context:
@@ -76,6 +48,10 @@ class Context:
         self.label = ""
         #: Whether the body runs at this moment, and nothing of this package's around it.
         self.in_body = False
+        #: The final state that the body gives itself; it counts where the body raises ``Ignore``.
+        self.final: Final | None = None
+        #: The retry that was asked for and not raised: the body goes on.
+        self.asked: Retry | None = None
         self._send = send
         self._revoked = revoked
         self._pending: Report | None = None
@@ -87,6 +63,11 @@ class Context:
     def request(self) -> Request:
         """What the task sees of the attempt."""
         return self._make_request()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the attempt has not ended."""
+        return self._open
 
     def checkpoint(self) -> None:
         """Raise ``TaskRevoked`` here if someone has asked to revoke this task."""
@@ -205,7 +186,7 @@ def _label(state: object) -> str:
     if label in _RESERVED:
         raise InvalidTask(
             f"state={label!r} is set by the worker alone.",
-            hint="Return for SUCCESS, raise for FAILURE, self.retry() for RETRY; or use another word.",
+            hint="Call self.retry() for RETRY; or use another word.",
         )
     return "" if label == State.STARTED else str(label)
 

@@ -2,103 +2,120 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    Literal,
-    Never,
-    NoReturn,
-    ParamSpec,
-    TypeVar,
-    overload,
-)
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, Literal, Never, ParamSpec, TypeVar, overload
 from uuid import UUID
 
-from django.utils import timezone
-
-from . import checked, context, eager, registry
+from . import checked, eager, hooks, registry
+from .bound import Bound
 from .conf import config
 from .eager import EagerResult
 from .enqueue import Options, insert, prepare, preparing
-from .exceptions import InvalidTask, MaxRetriesExceededError, Retry
-from .outcomes import Report
+from .exceptions import InvalidTask
+from .hooks import Hooks
 from .registry import Definition
 from .result import AsyncResult
-from .retries import exhausted
 from .task_options import OPTION_NAMES, TaskOptions
+from .taskclass import TaskType, on_class
 
 if TYPE_CHECKING:
     from .canvas import Signature, group
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 Call = tuple[Sequence[Any], Mapping[str, Any]]
 
 
-class Task(Generic[P, R]):
-    """A function that workers can run. Calling it runs it here and now, as a plain function.
+class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
+    """What workers can run. Calling it runs it here and now, as a plain function.
 
-    Made by ``@task``; inside a bound task it is ``self``.
+    Made by ``@task``, or by deriving a class with ``run()``; inside of it, it is ``self``. Options are
+    attributes of the class then, under the names that ``@task`` gives them.
 
     Attributes:
         name: by which rows call it.
+        run: the body.
     """
 
-    def __init__(self, function: Callable[..., R], options: TaskOptions) -> None:
-        _check_function(function)
-        functools.update_wrapper(self, function)
-        path = f"{function.__module__}.{function.__qualname__}"
+    run: Callable[..., R]
+
+    def _declare_class(self) -> None:
+        """Be the task that this instance's class is."""
+        kind = type(self)
+        path = f"{kind.__module__}.{kind.__qualname__}"
+        _check_body(kind.run)
+        own = {"name": vars(kind)["name"]} if "name" in vars(kind) else {}
+        vars(self).setdefault("__name__", kind.__name__)
+        self._declare(path, TaskOptions(**{**_options_on(self), **own}))
+
+    @classmethod
+    def _of_function(cls, function: Callable[..., R], options: dict[str, Any]) -> Task[..., R]:
+        """The task that a decorated function is: an instance of its own of this class."""
+        _check_body(function)
+        one: Task[..., R] = cls.make()
+        given = TaskOptions(**{**_options_on(one), **options})
+        update_wrapper(one, function)
+        one.run = partial(function, one) if given.bind else function
+        one._declare(f"{function.__module__}.{function.__qualname__}", given)
+        return one
+
+    def _declare(self, path: str, options: TaskOptions) -> None:
         self.name = checked.task_name(path if options.name is None else options.name)
         options = options.annotated(self.name)
-        self._run: Callable[..., R] = (
-            functools.partial(function, self) if options.bind else function
-        )
+        retry = options.retry_policy()
         self._definition = Definition(
             name=self.name,
             aliases=options.other_names(),
-            body=self._run,
-            signature=_signature(self._run, path),
+            # A ``__call__`` of its own goes around the body.
+            body=self.run if type(self).__call__ is Task.__call__ else self.__call__,
+            signature=_signature(self.run, path),
             origin=path,
             queue=options.queue if options.queue is None else checked.queue_name(options.queue),
             priority=options.priority
             if options.priority is None
             else checked.priority(options.priority),
-            retry=options.retry_policy(),
+            retry=retry,
             time_limit=checked.time_limit(options.time_limit, "time_limit"),
             soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
-            rerun_if_lost=options.on_lost == "retry",
+            rerun_if_lost=options.rerun_if_lost,
             unique_key=options.key_of_call(),
             schedule=options.schedule,
             serializer=options.serializer,
             ignore_result=options.ignore_result,
             store_errors=options.store_errors_even_if_ignored,
             rate_limit=options.rate_limit,
+            throws=options.thrown(),
+            task=self,
+            hooks=hooks.overridden(self),
         )
+        # What code that was written for Celery reads of a task.
+        read = {name: getattr(options, name) for name in OPTION_NAMES if name not in _DECORATOR_S}
+        read |= {"max_retries": retry.max_retries, "default_retry_delay": retry.delay}
+        vars(self).update(read, name=self.name)
         registry.register(self._definition)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._run(*args, **kwargs)
+        return self.run(*args, **kwargs)
 
     # Enqueue
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
+    @on_class
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """Enqueue a call in the current transaction: rolled back, it never was."""
         return self.apply_async(args, kwargs)
 
+    @on_class
     def apply_async(
         self,
+        /,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
@@ -121,7 +138,7 @@ class Task(Generic[P, R]):
         """Enqueue a call with options.
 
         Args:
-            args, kwargs: the task's arguments; values that its serializer carries.
+            args, kwargs: the task's arguments; JSON values.
             countdown: run no earlier than so many seconds from now.
             eta: run no earlier than this time.
             expires: seconds from now, or a time, after which it must not start any more.
@@ -140,7 +157,7 @@ class Task(Generic[P, R]):
 
         Raises:
             TypeError: the arguments do not fit the task's signature, or there is no such option.
-            PayloadError: one of them cannot be carried.
+            PayloadError: one of them cannot be carried as JSON.
             InvalidTask: an option has a value that it cannot have.
             DuplicateTaskId: a task has this ``task_id``.
         """
@@ -171,8 +188,10 @@ class Task(Generic[P, R]):
         holders = insert([new], own_ids=task_id is not None)
         return AsyncResult.enqueued(holders.get(new.task_id, new.task_id))
 
+    @on_class
     def apply(
         self,
+        /,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
@@ -199,16 +218,20 @@ class Task(Generic[P, R]):
 
     # Signatures
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    @on_class
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
         """A signature: this task with these arguments, to be completed, combined or stored."""
         return self.signature(args, kwargs)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    @on_class
+    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
         """A signature that takes no value of a task before it."""
         return self.signature(args, kwargs, immutable=True)
 
+    @on_class
     def signature(
         self,
+        /,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
@@ -222,123 +245,26 @@ class Task(Generic[P, R]):
 
     subtask = signature
 
-    def map(self, it: Iterable[Any]) -> Signature:
+    @on_class
+    def map(self, /, it: Iterable[Any]) -> Signature:
         """One task that calls this one with each of these values."""
         from .canvas import xmap
 
         return xmap(self, it)
 
-    def starmap(self, it: Iterable[Sequence[Any]]) -> Signature:
+    @on_class
+    def starmap(self, /, it: Iterable[Sequence[Any]]) -> Signature:
         """One task that calls this one with each of these lists of arguments."""
         from .canvas import xstarmap
 
         return xstarmap(self, it)
 
-    def chunks(self, it: Iterable[Sequence[Any]], n: int) -> group:
+    @on_class
+    def chunks(self, /, it: Iterable[Sequence[Any]], n: int) -> group:
         """Tasks of ``n`` calls each, all at the same time."""
         from .canvas import chunks
 
         return chunks(self, it, n)
-
-    # What a running task does
-
-    @property
-    def request(self) -> context.Request:
-        """The running attempt; outside of one, an empty request."""
-        running = context.current()
-        return running.request if running else context.Request()
-
-    @property
-    def progress(self) -> TaskProgress:
-        """Tells how far the running task is."""
-        return TaskProgress(context.require("self.progress"))
-
-    def update_state(self, state: str | None = None, meta: Mapping[str, Any] | None = None) -> None:
-        """Tell what the running task calls its state, and anything about it.
-
-        Args:
-            state: any word but those that the worker sets; shown as the state while it runs.
-            meta: JSON values, shown by ``AsyncResult.info``.
-        """
-        context.require("self.update_state()").report(context.label_report(state, meta))
-
-    def checkpoint(self) -> None:
-        """Raise ``TaskRevoked`` here if someone has asked to revoke the running task."""
-        context.require("self.checkpoint()").checkpoint()
-
-    def retry(
-        self,
-        exc: BaseException | None = None,
-        *,
-        countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = None,
-    ) -> NoReturn:
-        """End this attempt and run the task again later.
-
-        Args:
-            exc: why; by default the exception that is being handled.
-            countdown: seconds until the next attempt; by default the task's own backoff or delay.
-            eta: its time, instead.
-            max_retries: instead of the task's own limit.
-
-        Raises:
-            Retry: to end the attempt.
-            MaxRetriesExceededError: no retry is left and there is no ``exc`` (else that is raised).
-        """
-        running = context.require("self.retry()")
-        exc = exc or sys.exc_info()[1]
-        claim = running.claim
-        if exhausted(claim.retries, claim.max_retries if max_retries is None else max_retries):
-            if exc is not None:
-                raise exc
-            raise MaxRetriesExceededError(
-                f"Task {self.name}[{claim.task_id}] has used its {claim.retries} retries."
-            )
-        delay = self._delay(countdown, eta, claim.retries)
-        raise Retry(exc=exc, delay=delay, max_retries=max_retries)
-
-    def _delay(
-        self, countdown: float | timedelta | None, eta: datetime | None, retries: int
-    ) -> float:
-        if eta is not None:
-            return (checked.aware(eta, "eta") - timezone.now()).total_seconds()
-        if countdown is not None:
-            return checked.seconds(countdown, "countdown")
-        return self._definition.retry.delay_after(retries)
-
-
-class TaskProgress:
-    """How far a running task is, as ``self.progress``."""
-
-    def __init__(self, running: context.Context) -> None:
-        self._running = running
-
-    def set(
-        self,
-        current: float,
-        total: float | None = None,
-        message: str | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say that ``current`` of ``total`` is done. What is left out stays as it was."""
-        report = context.label_report(None, meta)
-        self._running.report(report._replace(current=current, total=total, message=message))
-
-    def increment(self, by: float = 1, message: str | None = None) -> None:
-        """Say that ``by`` more is done."""
-        self._running.increment(by, message)
-
-    def iter(
-        self, items: Iterable[T], total: float | None = None, message: str | None = None
-    ) -> Iterator[T]:
-        """Yield ``items``, counting each as done when the next is asked for."""
-        if total is None and isinstance(items, Sized):
-            total = len(items)
-        self._running.report(Report(current=0, total=total, message=message))
-        for item in items:
-            yield item
-            self._running.increment(1)
 
 
 #: Of calls; the other fields of ``Options`` are this package's own.
@@ -355,10 +281,9 @@ def task(function: Callable[P, R], /) -> Task[P, R]: ...
 def task(
     *,
     name: str | None = ...,
-    aliases: Sequence[str] = ...,
     bind: bool = ...,
     queue: str | None = ...,
-    priority: int | None = ...,
+    priority: int = ...,
     max_retries: int | None = ...,
     default_retry_delay: float | timedelta | None = ...,
     autoretry_for: Sequence[type[BaseException]] = ...,
@@ -375,6 +300,12 @@ def task(
     serializer: Literal["json", "tagged"] | None = ...,
     ignore_result: bool | None = ...,
     store_errors_even_if_ignored: bool | None = ...,
+    aliases: Sequence[str] = ...,
+    base: type[Task[..., Any]] | None = ...,
+    retry_kwargs: Mapping[str, Any] | None = ...,
+    throws: Sequence[type[BaseException]] = ...,
+    acks_late: bool | None = ...,
+    reject_on_worker_lost: bool | None = ...,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
@@ -386,9 +317,8 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         name: by which rows call it; by default its module and name.
         aliases: names that it had before; rows that call it so are run.
         bind: pass the task itself as first argument, ``self``.
-        queue: where calls go that name no queue; by default what ``TASKTRACK["TASK_ROUTES"]`` says,
-            else ``TASKTRACK["DEFAULT_QUEUE"]``.
-        priority: -100 to 100, larger first; by default as for the queue.
+        queue: where calls go that name no queue.
+        priority: -100 to 100, larger first.
         max_retries: retries after the first attempt; None for no limit. By default
             ``TASKTRACK["DEFAULT_MAX_RETRIES"]``.
         default_retry_delay: seconds before a retry that names no delay.
@@ -411,28 +341,54 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         ignore_result: drop the value that it returns; by default ``TASKTRACK["IGNORE_RESULT"]``.
         store_errors_even_if_ignored: keep messages and tracebacks of its errors then; by default
             ``TASKTRACK["STORE_ERRORS_EVEN_IF_IGNORED"]``.
+        base: the class of the task, with options as attributes, hooks and methods of its own.
+        retry_kwargs: ``max_retries`` and ``countdown`` of the retries of ``autoretry_for``.
+        throws: exception classes that are expected of it: logged in a line at INFO, without a traceback.
+        acks_late: Celery's word: True is ``on_lost="retry"``, False is ``on_lost="fail"``.
+        reject_on_worker_lost: Celery's word: True is ``on_lost="retry"``.
 
     Raises:
         InvalidTask: an option has a value that it cannot have, or this is no function for a task.
         TypeError: there is no such option.
     """
     checked.option_names(options, OPTION_NAMES, OPTION_NAMES, "@task")
-    given = TaskOptions(**options)
-    if function is None:
-        return lambda function: Task(function, given)
-    return Task(function, given)
+    kind: Any = options.pop("base", None) or Task
+    if not issubclass(type(kind), TaskType):
+        raise InvalidTask(f"base={kind!r} is no class of tasks.", hint="Derive it from Task.")
+    TaskOptions(**options)  # what cannot be is told where it is given
+    declare: Callable[[Callable[..., Any]], Any] = partial(kind._of_function, options=options)
+    return declare if function is None else declare(function)
 
 
 #: Celery's word for the same thing.
 shared_task = task
 
 
-def _check_function(function: object) -> None:
+def register_task(task: Task[..., Any] | type[Task[..., Any]]) -> Task[..., Any]:
+    """The task that a class is; its instance is that task already, and registered since the class exists.
+
+    Raises:
+        InvalidTask: the class is a base of tasks, or this is no task at all.
+    """
+    return definition_of(task).task  # type: ignore[return-value]  # of the face
+
+
+#: What is said where a task is declared, and not of the task itself.
+_DECORATOR_S = frozenset({"base", "bind", "name"})
+
+
+def _options_on(one: Task[..., Any]) -> dict[str, Any]:
+    """The options that a class has as attributes."""
+    names = (name for name in OPTION_NAMES if name not in _DECORATOR_S)
+    return {name: getattr(one, name) for name in names if hasattr(one, name)}
+
+
+def _check_body(function: object) -> None:
     """Refuse what looks like a task's body, and would never run as one."""
     if isinstance(function, str):
         hint = f"Write @task(name={function!r})."
     elif inspect.isclass(function):
-        hint = "It is a class: write a function that uses it."
+        hint = "It is a class: derive it from Task and name its body run(), without @task."
     elif not callable(function) or isinstance(function, Task):
         hint = ""
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -449,12 +405,12 @@ def _signature(body: Callable[..., Any], path: str) -> inspect.Signature:
         return inspect.signature(body)
     except ValueError:
         raise InvalidTask(
-            f"@task(bind=True) passes the task itself, and {path} takes no argument.",
-            hint="Write self as its first parameter, or leave bind out.",
+            f"{path} takes no argument, and is passed the task itself.",
+            hint="Write self as its first parameter, or leave bind=True out.",
         ) from None
 
 
-def definition_of(task: Task[..., Any] | str) -> Definition:
+def definition_of(task: Task[..., Any] | type[Task[..., Any]] | str) -> Definition:
     """What is known of a task, given itself or by its name.
 
     Raises:
@@ -463,6 +419,8 @@ def definition_of(task: Task[..., Any] | str) -> Definition:
     """
     if isinstance(task, str):
         return registry.get(task)
+    if isinstance(task, TaskType):
+        task = task.one()
     if isinstance(task, Task):
         return task._definition
     raise InvalidTask(f"task={task!r} is no task.", hint="Decorate the function with @task.")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from . import runner
 from .changes import NewTask
 from .conf import config
+from .epilogue import Epilogue
 from .exceptions import MaxRetriesExceededError, NotRunning, TaskRevoked, TaskRevokedError
 from .models import Progress, StateChange
 from .outcomes import Claim, Outcome, Report
@@ -186,14 +187,18 @@ def unrun(new: NewTask, outcome: Outcome) -> EagerResult:
 def _attempt(claim: Claim) -> EagerResult:
     raised: list[BaseException] = []
     told: list[Report] = []
+    epilogues: list[Epilogue] = []
     outcome = runner.run(
         claim,
         socket.gethostname(),
         send=lambda report: told.append(report.over(told.pop() if told else None)),
         is_revoked=lambda: False,
         run_coroutine=run_here,
+        later=epilogues.append,
         on_error=raised.append,
     )
+    for epilogue in epilogues:  # nothing is committed that it could wait for
+        epilogue.tell()
     if raised and is_about_the_process(raised[-1]):
         raise raised[-1]
     return EagerResult(claim, outcome, raised[-1] if raised else None, told[-1] if told else None)

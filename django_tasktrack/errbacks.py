@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from .context import Request
 from .failures import failure
 from .models import TrackedTask
 from .registry import Definition
+from .request import Request, related
+from .serializers import readable
 from .vendors import task_database
 
 #: The header that names the failed task.
@@ -43,9 +44,11 @@ def _request(row: TrackedTask) -> Request:
     return Request(
         id=str(row.pk),
         task=row.name,
-        args=tuple(row.args),
-        kwargs=row.kwargs,
+        args=tuple(readable(row.args)),
+        kwargs=readable(row.kwargs),
         attempt=row.attempt,
         retries=row.retries,
+        delivery_info={"routing_key": row.queue, "priority": row.priority},
         owner=row.owner,
+        **related(row, str(row.pk)),
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import builtins
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -76,6 +77,10 @@ class WorkerLost(TasktrackError):
     """The process that ran the task died."""
 
 
+#: Celery's word for it.
+WorkerLostError = WorkerLost
+
+
 # What a result raises. Named as Celery names them.
 
 
@@ -129,7 +134,24 @@ class WouldDeadlock(TasktrackError, RuntimeError):
 
 
 class Ignore(TasktrackError):
-    """Raised in a task: end it as SUCCESS with reason "ignored" and no result."""
+    """Raised in a task: end it as SUCCESS with reason "ignored" and no result.
+
+    Where ``update_state()`` was given a final state before, it ends in that one.
+    """
+
+
+class Reject(TasktrackError):
+    """Raised in a task: end it as FAILURE, or put it back into its queue.
+
+    Args:
+        reason: why; kept in history.
+        requeue: whether it waits again, for a second. That attempt does not count.
+    """
+
+    def __init__(self, reason: object = "", requeue: bool = False) -> None:
+        self.reason = reason
+        self.requeue = requeue
+        super().__init__(str(reason) if reason else "Rejected by the task.")
 
 
 class Retry(TasktrackError):
@@ -154,9 +176,29 @@ class Retry(TasktrackError):
         self.max_retries = max_retries
         super().__init__(message or "Retry requested by the task.")
 
+    @property
+    def when(self) -> float:
+        """Celery's word for ``delay``."""
+        return self.delay
+
 
 class MaxRetriesExceededError(TasktrackError):
-    """``self.retry()`` was called after the last allowed attempt."""
+    """``self.retry()`` was called after the last allowed attempt.
+
+    Attributes:
+        task_args, task_kwargs: what the task was called with.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        task_args: Sequence[Any] = (),
+        task_kwargs: Any = None,
+        hint: str = "",
+    ) -> None:
+        self.task_args = task_args
+        self.task_kwargs = task_kwargs or {}
+        super().__init__(message, hint)
 
 
 class TaskRevoked(BaseException):

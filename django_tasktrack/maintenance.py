@@ -13,6 +13,7 @@ from uuid import UUID
 from . import pursuit, transitions
 from .agenda import Agenda
 from .changes import Written
+from .herald import Herald
 from .models import Worker
 from .schedules.scheduler import Scheduler
 from .vendors import Vendor, errors
@@ -38,6 +39,7 @@ class Maintenance:
         lease: a worker silent for longer is lost.
         queues: those that this worker serves; empty for all.
         known: the tasks that it knows.
+        herald: tells whoever listens of what has ended here.
     """
 
     def __init__(
@@ -47,12 +49,15 @@ class Maintenance:
         lease: float,
         queues: Sequence[str],
         known: Iterable[str],
+        *,
+        herald: Herald | None = None,
     ) -> None:
         self._vendor = vendor
         self.interval = interval
         self._lease = lease
         self._queues = queues
         self._known = frozenset(known)
+        self._herald = herald or Herald()
         self._complained: set[str] = set()
         self._refused: set[UUID] = set()
         self._told_until: dict[str, float] = {}
@@ -138,9 +143,12 @@ class Maintenance:
         if rescued.applied:
             logger.warning("Rescued tasks of lost workers: %d.", len(rescued.applied))
         self._tell_refused(rescued)
+        self._herald.ended(rescued.applied, lost=True)
 
     def _expire(self) -> None:
-        self._tell_refused(transitions.expire(self._vendor))
+        expired = transitions.expire(self._vendor)
+        self._tell_refused(expired)
+        self._herald.ended(expired.applied, expired=True)
 
     def _unhold(self) -> None:
         transitions.unhold(self._vendor, self._known)

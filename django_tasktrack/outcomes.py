@@ -10,8 +10,12 @@ from uuid import UUID
 
 from . import states
 from .conf import config
-from .payloads import printable
-from .states import Transition
+from .exceptions import Ignore, Reject
+from .payloads import decode, encode, printable
+from .states import State, Transition
+
+#: A task that its body puts back waits for so many seconds: else it would be run in a circle.
+REJECTED_PAUSE = 1.0
 
 
 class Claim(NamedTuple):
@@ -118,6 +122,7 @@ class Outcome(NamedTuple):
         delay: seconds until the next attempt, for a retry.
         reason: one line for history.
         max_attempts: a new limit for the task; None leaves its own.
+        expected: whether the task has said that it throws such errors: no traceback in the log.
     """
 
     transition: Transition
@@ -126,18 +131,53 @@ class Outcome(NamedTuple):
     delay: float = 0.0
     reason: str = ""
     max_attempts: int | None = None
+    expected: bool = False
 
 
 def succeeded(result: str | None) -> Outcome:
     return Outcome(states.SUCCEED, result=result)
 
 
-def ignored() -> Outcome:
-    return Outcome(states.SUCCEED, reason="ignored")
+class Final(NamedTuple):
+    """The final state that a body has set, in which ``Ignore`` ends it. ``meta`` is JSON text."""
+
+    state: State
+    meta: str | None
 
 
-def failed(error: BaseException, reason: str = "") -> Outcome:
-    return Outcome(states.FAIL, error=Error.of(error), reason=reason)
+def ignored(final: Final | None = None) -> Outcome:
+    """What ``Ignore`` means: nothing is said of the task but what its body has said itself."""
+    if final is None or final.state is State.SUCCESS:
+        return Outcome(states.SUCCEED, result=final.meta if final else None, reason=_IGNORED)
+    if final.state is State.FAILURE:
+        return Outcome(states.FAIL, error=_error_in(final.meta), reason=_IGNORED)
+    return Outcome(states.STOP, reason=_IGNORED)
+
+
+_IGNORED = "ignored"
+
+
+def _error_in(meta: str | None) -> Error:
+    """The error that meta tells of, under Celery's keys; else all of it is the message."""
+    value = decode(meta)
+    said = value if isinstance(value, dict) else {}
+    message = said.get("exc_message", "" if meta is None else meta)
+    text = message if isinstance(message, str) else encode(message, "exc_message")
+    kind = said.get("exc_type")
+    path = kind if isinstance(kind, str) else Error.of(Ignore()).type
+    return Error(printable(path)[:255], _cap(text))
+
+
+def rejected(error: Reject) -> Outcome:
+    """What ``Reject`` means: back into the queue, uncounted, or a failure."""
+    if not error.requeue:
+        return failed(error, reason="rejected")
+    reason = f"rejected: {error.reason}" if error.reason else "rejected"
+    return Outcome(states.RELEASE, delay=REJECTED_PAUSE, reason=printable(reason)[:255])
+
+
+def failed(error: BaseException, reason: str = "", *, expected: bool = False) -> Outcome:
+    return Outcome(states.FAIL, error=Error.of(error), reason=reason, expected=expected)
 
 
 def retry_later(

@@ -47,6 +47,7 @@ class Registration:
         on_lost: called, from a thread of its own, when it is.
         on_dead: called when the heartbeat's process is gone, or says nothing any more.
         on_asked_to_end: called once, from the same thread, when somebody has asked for a shutdown.
+        on_beat: called after each sign of life that counts.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Registration:
         on_lost: Callable[[str], None],
         on_dead: Callable[[], None],
         on_asked_to_end: Callable[[], None] = lambda: None,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker_id = 0
         self._vendor = vendor
@@ -69,6 +71,7 @@ class Registration:
         self._on_dead = on_dead
         self._on_asked_to_end = on_asked_to_end
         self._asked_to_end = False
+        self._on_beat = on_beat
         self._ended = False
         self._locked = self._unheard = False
         self._last = time.monotonic()
@@ -160,6 +163,7 @@ class Registration:
             if beat.asked_to_end and not self._asked_to_end:
                 self._asked_to_end = True
                 self._on_asked_to_end()
+            self._on_beat()
         elif beat.counted is False and not self._ended:
             self._lose("another worker has found this one lost")
 

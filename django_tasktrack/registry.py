@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import signals
 from .conf import config
 from .exceptions import InvalidTask, NotRegistered, nearest
 from .retries import RetryPolicy
@@ -36,6 +37,9 @@ class Definition:
         ignore_result: whether the value that it returns is dropped; None as the settings say.
         store_errors: whether messages and tracebacks of its errors stay then; None as the settings say.
         rate_limit: as TASK_ANNOTATIONS gives it.
+        throws: exceptions that are expected of it, and logged without a traceback.
+        task: what users declared; the sender of its signals.
+        hooks: which of ``on_success`` and its like it has.
     """
 
     name: str
@@ -55,6 +59,9 @@ class Definition:
     ignore_result: bool | None = None
     store_errors: bool | None = None
     rate_limit: Any = None
+    throws: tuple[type[BaseException], ...] = ()
+    task: object = field(default=None, repr=False, compare=False)
+    hooks: frozenset[str] = frozenset()
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.
@@ -139,6 +146,9 @@ def register(definition: Definition) -> None:
                 hint="Give one of them another name=, or no such alias.",
             )
     _definitions.update(dict.fromkeys(names, definition))
+    signals.introduce(
+        definition.name, definition.name if definition.task is None else definition.task
+    )
 
 
 def get(name: str) -> Definition:

@@ -16,8 +16,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from . import transitions
-from .context import current
+from . import context, transitions
 from .exceptions import (
     InvalidTask,
     ResultExpired,
@@ -166,10 +165,19 @@ class AsyncResult:
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; while it runs, the task's own label.
 
-        UNKNOWN for an id that no task has, EXPIRED for one whose task has been purged.
+        UNKNOWN for an id that no task has, EXPIRED for one whose task has been purged. Asked by the task
+        itself, it is STARTED or its label, although the table may show that a moment later.
         """
+        if own := self._own_attempt():
+            return own.label or State.STARTED
         row = self._current()
         return row.shown_state if row else self._state_without_row()
+
+    def _own_attempt(self) -> context.Context | None:
+        """The running attempt that asks, if it is this task's."""
+        running = context.current()
+        mine = running and running.is_open and running.claim.task_id == self._uuid
+        return running if mine else None
 
     @property
     def status(self) -> str:
@@ -416,6 +424,8 @@ class AsyncResult:
         row = self._current()
         if row is None:
             raise self._absent()
+        if self._own_attempt():
+            raise WouldDeadlock(f"Task {self.id} waits for itself.")
         if not row.is_finished and not self._committed:
             raise WouldDeadlock(
                 f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "
@@ -543,7 +553,7 @@ def check_may_wait(disable_sync_subtasks: bool) -> None:
     Raises:
         WouldDeadlock: a task asks, and is not allowed to.
     """
-    if disable_sync_subtasks and current() is not None and not _may_wait.get():
+    if disable_sync_subtasks and context.current() is not None and not _may_wait.get():
         raise WouldDeadlock(
             "A task waits for another one here: with all workers waiting none would run it.",
             hint="Use a chain or a chord; or disable_sync_subtasks=False.",

@@ -20,6 +20,8 @@ class RetryPolicy:
         jitter: choose between zero and the delay at random, so that retries spread.
         only_for: exception classes that are retried without being asked.
         never_for: classes among them that are not.
+        unasked_delay: seconds before those retries, where there is no backoff; None for ``delay``.
+        unasked_limit: how many of them there may be; None for as many as there may be at all.
     """
 
     max_retries: int | None
@@ -29,6 +31,8 @@ class RetryPolicy:
     jitter: bool = True
     only_for: tuple[type[BaseException], ...] = ()
     never_for: tuple[type[BaseException], ...] = ()
+    unasked_delay: float | None = None
+    unasked_limit: int | None = None
 
     def covers(self, error: BaseException) -> bool:
         """Whether this exception is retried without ``self.retry()``."""
@@ -40,6 +44,12 @@ class RetryPolicy:
             return self.delay
         delay = min(self.backoff_max, self.backoff * 2.0 ** min(retries, 60))
         return delay * chance() if self.jitter else delay
+
+    def unasked_delay_after(self, retries: int) -> float:
+        """The same, where the task did not ask for the retry itself."""
+        if self.backoff or self.unasked_delay is None:
+            return self.delay_after(retries)
+        return self.unasked_delay
 
 
 def exhausted(retries: int, max_retries: int | None) -> bool:

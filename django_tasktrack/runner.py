@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
@@ -10,17 +11,31 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from . import errbacks, registry
-from .context import Context, Request, running
-from .exceptions import Ignore, Retry, TaskRevoked
-from .outcomes import Claim, Outcome, Report, failed, ignored, retry_later, revoked, succeeded
+from . import epilogue, errbacks, registry
+from .context import Context, running
+from .epilogue import Epilogue
+from .exceptions import Ignore, Reject, Retry, TaskRevoked
+from .outcomes import (
+    Claim,
+    Outcome,
+    Report,
+    failed,
+    ignored,
+    rejected,
+    retry_later,
+    revoked,
+    succeeded,
+)
 from .payloads import decode
 from .registry import Definition
+from .request import Request
 from .retries import exhausted
 from .serializers import is_plain, restored
 
 Send = Callable[[Report], None]
 OnError = Callable[[BaseException], object]
+#: Takes what is to be told of an end once it is committed; not called where nobody wants to be told.
+Later = Callable[[Epilogue], None]
 
 
 def run(
@@ -30,6 +45,7 @@ def run(
     is_revoked: Callable[[], bool],
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
     *,
+    later: Later | None = None,
     on_error: OnError | None = None,
 ) -> Outcome:
     """Run the body of a claimed task in the calling thread; an ``async def`` in a loop of its own.
@@ -40,14 +56,15 @@ def run(
         send: takes the task's reports.
         is_revoked: whether someone wants it to end; asked at each checkpoint.
         run_coroutine: sees an ``async def`` to its end.
-        on_error: takes the exception that ended it, which the outcome has as text only.
+        later: takes what is to be told of the end once it is committed, if anybody listens.
+        on_error: is given what the body raised, or what kept it from being run or its value from being kept.
 
     Returns:
         How it ended. No exception of the task's escapes, ``SystemExit`` included.
     """
-    tell = on_error or _tell_nobody
+    tell = on_error or _nobody
     try:
-        attempt = _Attempt(claim, worker, send, is_revoked)
+        attempt = _Attempt(claim, worker, send, is_revoked, tell)
     except Exception as error:  # noqa: BLE001  a row that cannot be read is that task's failure
         tell(error)
         return _unstarted(claim, error)
@@ -61,9 +78,8 @@ def run(
             attempt.context.in_body = False
         except BaseException as error:  # noqa: BLE001  SystemExit in a task is that task's failure
             attempt.context.in_body = False
-            tell(error)
-            return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value, tell)
+            return attempt.raised(error, later)
+        return attempt.returned(value, later)
 
 
 async def run_async(
@@ -72,6 +88,8 @@ async def run_async(
     send: Send,
     is_revoked: Callable[[], bool],
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
+    *,
+    later: Later | None = None,
 ) -> Outcome:
     """``run`` in the calling event loop; a body that is no ``async def`` runs ``in_thread``.
 
@@ -85,67 +103,112 @@ async def run_async(
         return _unstarted(claim, error)
     with running(attempt.context):
         try:
-            if attempt.definition.is_async:
-                value = await attempt.call()
-            else:
+            if not attempt.definition.is_async:
                 value = await in_thread(attempt.call)
+            else:
+                if attempt.is_announced:  # by code that may wait
+                    await in_thread(attempt.announce)
+                value = await attempt.body()
         except asyncio.CancelledError as error:
-            return revoked("") if is_revoked() else attempt.outcome_of_error(error)
+            if is_revoked():
+                return attempt.ended(revoked(""), None, error, later)
+            return attempt.raised(error, later)
         except BaseException as error:  # noqa: BLE001  as above
-            return attempt.outcome_of_error(error)
-        return attempt.outcome_of_value(value, _tell_nobody)
+            return attempt.raised(error, later)
+        return attempt.returned(value, later)
 
 
-def _tell_nobody(error: BaseException) -> None:
-    """Nobody asks for the exception itself."""
+def _nobody(error: BaseException) -> None:
+    """Nobody wants to have the exception itself."""
 
 
 class _Attempt:
     """One run of one body: its arguments decoded, its end judged."""
 
     def __init__(
-        self, claim: Claim, worker: str, send: Send, is_revoked: Callable[[], bool]
+        self,
+        claim: Claim,
+        worker: str,
+        send: Send,
+        is_revoked: Callable[[], bool],
+        tell: OnError = _nobody,
     ) -> None:
         self.claim = claim
         self.definition = registry.get(claim.name)
-        headers = decode(claim.headers)
         own, self._kwargs = restored(decode(claim.args)), restored(decode(claim.kwargs))
+        headers = decode(claim.headers)
         self._args = [*errbacks.arguments(self.definition, headers, own), *own]
-        request = partial(_request, claim, tuple(self._args), self._kwargs, headers, worker)
+        self._tell = tell
+        request = partial(Request.of_claim, claim, tuple(self._args), self._kwargs, worker)
         self.context = Context(claim, request, send, is_revoked)
+        self.is_announced = epilogue.announces(self.definition)
+        self._began = time.monotonic()
 
     def call(self) -> Any:
-        """The body's value; what awaits in it, for an ``async def``."""
+        """The body's value; what awaits in it, for an ``async def``. Before it, its beginning is told."""
+        if self.is_announced:
+            self.announce()
+        return self.body()
+
+    def announce(self) -> None:
+        """Tell whoever listens that the body begins."""
+        epilogue.announce(self.definition, self.context)
+
+    def body(self) -> Any:
+        """The same as ``call``, and nothing told."""
         return self.definition.body(*self._args, **self._kwargs)
 
-    def outcome_of_value(self, value: Any, tell: OnError) -> Outcome:
+    def returned(self, value: Any, later: Later | None) -> Outcome:
+        """The outcome of a body that has returned this."""
+        if self.context.asked:
+            return self.ended(self._retried(self.context.asked), value, None, later)
         if self.claim.ignore_result:
-            return succeeded(None)
+            return self.ended(succeeded(None), value, None, later)
         try:
-            return succeeded(self.definition.serialize_result()(value, "The result"))
+            outcome = succeeded(self.definition.serialize_result()(value, "The result"))
         except Exception as error:  # noqa: BLE001  whatever a value does when it is looked at
-            tell(error)
-            return failed(error, reason="the result cannot be stored")
+            unfit = failed(error, reason="the result cannot be stored")
+            return self.ended(unfit, None, error, later)
+        return self.ended(outcome, value, None, later)
 
-    def outcome_of_error(self, error: BaseException) -> Outcome:
-        outcome = self._judged(error)
+    def raised(self, error: BaseException, later: Later | None) -> Outcome:
+        """The outcome of a body that has raised this."""
+        return self.ended(self._outcome_of(error), None, error, later)
+
+    def ended(
+        self, outcome: Outcome, value: Any, error: BaseException | None, later: Later | None
+    ) -> Outcome:
+        """The outcome; if anybody wants to be told of it, ``later`` is given what to tell."""
+        if error is not None:
+            self._tell(error)
         if outcome.error and self.claim.ignore_result and not self.definition.keeps_errors():
-            return outcome._replace(error=outcome.error.type_alone())
+            outcome = outcome._replace(error=outcome.error.type_alone())
+        if later is not None and epilogue.is_wanted(self.definition, outcome.transition.target):
+            told = Epilogue(
+                self.definition, self.context, outcome, value=value, error=error, began=self._began
+            )
+            later(told)
         return outcome
 
-    def _judged(self, error: BaseException) -> Outcome:
+    def _outcome_of(self, error: BaseException) -> Outcome:
         if isinstance(error, Ignore):
-            return ignored()
+            return ignored(self.context.final)
+        if isinstance(error, Reject):
+            return rejected(error)
         if isinstance(error, Retry):
-            reason = _retry_reason(self.claim, error.max_retries)
-            return retry_later(error.exc or error, error.delay, reason, error.max_retries)
+            return self._retried(error)
         if isinstance(error, TaskRevoked):
             return revoked("")
         return _after_error(self.definition, self.claim, error)
 
+    def _retried(self, asked: Retry) -> Outcome:
+        reason = _retry_reason(self.claim, asked.max_retries)
+        return retry_later(asked.exc or asked, asked.delay, reason, asked.max_retries)
+
 
 def _is_plain(claim: Claim) -> bool:
-    return is_plain(claim.args) and is_plain(claim.kwargs)
+    """Whether its arguments are read without a look-up."""
+    return is_plain(claim.args) and is_plain(claim.kwargs) and claim.headers is None
 
 
 def _unstarted(claim: Claim, error: Exception) -> Outcome:
@@ -159,39 +222,17 @@ def _unstarted(claim: Claim, error: Exception) -> Outcome:
 
 def _after_error(definition: Definition, claim: Claim, error: BaseException) -> Outcome:
     policy = definition.retry
-    if policy.covers(error) and not exhausted(claim.retries, claim.max_retries):
-        return retry_later(error, policy.delay_after(claim.retries), _retry_reason(claim))
-    return failed(error)
+    own = policy.unasked_limit
+    limit = claim.max_retries if own is None else own
+    if policy.covers(error) and not exhausted(claim.retries, limit):
+        delay = policy.unasked_delay_after(claim.retries)
+        # So that the row allows for it; a smaller one does not bind what the task asks for itself.
+        raised = own if exhausted(own or 0, claim.max_retries) else None
+        return retry_later(error, delay, _retry_reason(claim, own), raised)
+    return failed(error, expected=isinstance(error, definition.throws))
 
 
 def _retry_reason(claim: Claim, max_retries: int | None = None) -> str:
     limit = claim.max_retries if max_retries is None else max_retries
     allowed = "" if limit is None else f" of {limit}"
     return f"retry {claim.retries + 1}{allowed}"
-
-
-def _request(
-    claim: Claim,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    headers: dict[str, Any] | None,
-    worker: str,
-) -> Request:
-    return Request(
-        id=str(claim.task_id),
-        task=claim.name,
-        args=args,
-        kwargs=kwargs,
-        attempt=claim.attempt,
-        retries=claim.retries,
-        hostname=worker,
-        delivery_info={"routing_key": claim.queue, "priority": claim.priority},
-        eta=claim.eta,
-        expires=claim.expires_at,
-        owner=claim.owner,
-        root_id=str(claim.root_id or claim.task_id),
-        parent_id=None if claim.parent_id is None else str(claim.parent_id),
-        group=None if claim.group_id is None else str(claim.group_id),
-        headers=headers or {},
-        is_eager=claim.is_eager,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Literal, Self
@@ -43,6 +43,11 @@ class TaskOptions:
     store_errors_even_if_ignored: bool | None = None
     #: From TASK_ANNOTATIONS alone, as it is written there; kept for what will limit by it.
     rate_limit: Any = None
+    base: type | None = None
+    retry_kwargs: Mapping[str, Any] | None = None
+    throws: Sequence[type[BaseException]] = ()
+    acks_late: bool | None = None
+    reject_on_worker_lost: bool | None = None
 
     def __post_init__(self) -> None:
         if self.on_lost not in ("retry", "fail"):
@@ -74,6 +79,30 @@ class TaskOptions:
             )
         return tuple(map(checked.task_name, self.aliases))
 
+    @property
+    def rerun_if_lost(self) -> bool:
+        """Whether it runs again when its worker died: as ``on_lost`` says, or Celery's words for it.
+
+        Raises:
+            InvalidTask: they say different things.
+        """
+        said = {
+            "retry": bool(self.acks_late or self.reject_on_worker_lost),
+            # Celery takes the message away before the body runs, so that nobody runs it again.
+            "fail": self.acks_late is False or self.on_lost == "fail",
+        }
+        if all(said.values()):
+            raise InvalidTask(
+                f"on_lost={self.on_lost!r}, acks_late={self.acks_late!r} and"
+                f" reject_on_worker_lost={self.reject_on_worker_lost!r} contradict each other.",
+                hint="Give on_lost alone: 'retry' is at least once, 'fail' at most once.",
+            )
+        return not said["fail"]
+
+    def thrown(self) -> tuple[type[BaseException], ...]:
+        """Exceptions that are expected of the task."""
+        return _classes(self.throws, "throws")
+
     def key_of_call(self) -> Callable[..., str | None] | None:
         """What makes the unique key of a call from its arguments; None where calls have none.
 
@@ -92,6 +121,9 @@ class TaskOptions:
         Raises:
             InvalidTask: an option has a value that it cannot have.
         """
+        given = self.retry_kwargs or {}
+        checked.option_names(given, _RETRY_KWARGS, _RETRY_KWARGS, "retry_kwargs")
+        countdown = given.get("countdown")
         return RetryPolicy(
             max_retries=self._max_retries(),
             delay=self._delay(),
@@ -100,12 +132,14 @@ class TaskOptions:
             jitter=self.retry_jitter,
             only_for=_classes(self.autoretry_for, "autoretry_for"),
             never_for=_classes(self.dont_autoretry_for, "dont_autoretry_for"),
+            unasked_delay=None if countdown is None else _pause(countdown, "retry_kwargs"),
+            unasked_limit=_limit(given.get("max_retries"), "retry_kwargs"),
         )
 
     def _max_retries(self) -> int | None:
         if self.max_retries is _UNSET:
             return at_declaration().DEFAULT_MAX_RETRIES
-        return _limit(self.max_retries)
+        return _limit(self.max_retries, "max_retries")
 
     def _delay(self) -> float:
         if self.default_retry_delay is None:
@@ -118,13 +152,14 @@ class TaskOptions:
         return _pause(self.retry_backoff, "retry_backoff")
 
 
+_RETRY_KWARGS = ("countdown", "max_retries")
 OPTION_NAMES = tuple(field.name for field in fields(TaskOptions) if field.name != "rate_limit")
 
 
-def _limit(value: object) -> int | None:
+def _limit(value: object, what: str) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise InvalidTask(f"max_retries={value!r} is no whole number from 0.", hint="Or None.")
+    raise InvalidTask(f"{what}: max_retries={value!r} is no whole number from 0.", hint="Or None.")
 
 
 def _pause(value: object, what: str) -> float:

@@ -15,11 +15,12 @@ from types import FrameType
 
 from django.db import connections
 
-from . import __version__, registry
+from . import __version__, registry, signals
 from .conf import config
 from .engines.claiming import Plan
 from .engines.database import DatabaseEngine
 from .heartbeat import Heartbeat
+from .herald import Herald
 from .maintenance import Maintenance
 from .pools import POOLS, Pool, PoolOptions
 from .registration import Identity, Registration
@@ -30,6 +31,8 @@ logger = logging.getLogger("django_tasktrack.worker")
 
 #: Signals that come closer together than this are one: some send them to a process and to its group.
 _SAME_SIGNAL = 0.5
+#: As it ends, receivers of its own signals have so many seconds.
+_LAST_SIGNALS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,20 @@ class Worker:
         self._asked_to_stop_at: float | None = None
         self._exit_code = 0
         self._engine: DatabaseEngine | None = None
+        self._herald = Herald(self, self._name)
+
+    @property
+    def name(self) -> str:
+        """As it was given, with the host in it."""
+        return self._name
+
+    #: Celery's word for it.
+    hostname = name
 
     def run(self) -> int:
         """Work; returns the exit code."""
         self._handle_signals()
+        signals.worker_init.tell(self)
         # Both fork, and that comes before any thread and connection.
         heartbeat = Heartbeat(task_database(), self._config.HEARTBEAT)
         pool = self._pool()
@@ -89,8 +102,11 @@ class Worker:
             self._config.LEASE,
             self._options.queues,
             registry.names(),
+            herald=self._herald,
         )
-        engine = DatabaseEngine(vendor, self._plan(), pool, registration, maintenance)
+        engine = DatabaseEngine(
+            vendor, self._plan(), pool, registration, maintenance, herald=self._herald
+        )
         pool.start(engine.post)
         registration.register()
         connections.close_all()  # this thread needs no session any more, and one of a pool is one of few
@@ -98,6 +114,7 @@ class Worker:
         if self._asked_to_stop_at is not None:
             engine.stop(0.0)
         self._greet(pool)
+        self._herald.tell(signals.worker_ready)
         registration.start()
         thread = threading.Thread(
             target=self._work, args=(engine, pool, registration), name="engine", daemon=True
@@ -119,6 +136,8 @@ class Worker:
             with contextlib.suppress(*errors.TROUBLE):
                 registration.stop()
             connections.close_all()
+            self._herald.tell(signals.worker_shutdown)
+            self._herald.finish(_LAST_SIGNALS)
             logger.info("%s has stopped.", self._name)
             pool.finish()
         if engine.left_bodies_running:  # in threads of this process, which cannot be stopped
@@ -171,6 +190,7 @@ class Worker:
             on_lost=lambda why: self._engine.lose(why) if self._engine else None,
             on_dead=self._on_dead_heartbeat,
             on_asked_to_end=self._on_asked_to_end,
+            on_beat=lambda: self._herald.tell(signals.heartbeat_sent),
         )
 
     def _on_asked_to_end(self) -> None:
@@ -219,6 +239,7 @@ class Worker:
             raise SystemExit(0)
         if self._asked_to_stop_at is None:
             self._asked_to_stop_at = now
+            self._tell_shutting_down(signum, "Warm")
             logger.warning(
                 "%s: running tasks have %g s to end. Once more to stop them at once.",
                 name,
@@ -226,5 +247,11 @@ class Worker:
             )
             engine.stop(self._config.GRACE)
         elif now - self._asked_to_stop_at >= _SAME_SIGNAL:
+            self._tell_shutting_down(signum, "Cold")
             logger.error("%s again: running tasks are stopped and given back now.", name)
             engine.stop(0.0)
+
+    def _tell_shutting_down(self, signum: int, how: str) -> None:
+        self._herald.tell(
+            signals.worker_shutting_down, self._name, sig=signum, how=how, exitcode=self._exit_code
+        )

@@ -13,7 +13,14 @@ import pytest
 from django.test import override_settings
 
 import django_tasktrack
-from django_tasktrack import declaration, enqueue_many, registry, shared_task, task
+from django_tasktrack import (
+    current_task,
+    declaration,
+    enqueue_many,
+    registry,
+    shared_task,
+    task,
+)
 from django_tasktrack.context import Context, Request, label_report, running
 from django_tasktrack.declaration import Task
 from django_tasktrack.exceptions import (
@@ -23,6 +30,8 @@ from django_tasktrack.exceptions import (
     NotRunning,
     PayloadError,
     Retry,
+    TaskRevoked,
+    WouldDeadlock,
 )
 from django_tasktrack.ids import new_id
 from django_tasktrack.outcomes import Claim, Report
@@ -31,6 +40,7 @@ from django_tasktrack.states import State
 from django_tasktrack.task_options import OPTION_NAMES
 
 from .app.tasks import echo
+from .factories import make_task
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +161,10 @@ def test_unknown_task_names_the_nearest() -> None:
         {"autoretry_for": ValueError}, {"autoretry_for": ("ValueError",)},
         {"time_limit": 0}, {"time_limit": -1}, {"soft_time_limit": "long"}, {"on_lost": "ignore"},
         {"autoretry_for": (5,)}, {"dont_autoretry_for": (None,)},
+        {"throws": (5,)}, {"throws": ValueError},
+        {"retry_kwargs": {"max_retries": -1}}, {"retry_kwargs": {"countdown": "x"}},
+        {"acks_late": False, "reject_on_worker_lost": True},
+        {"acks_late": True, "on_lost": "fail"},
     ],
     ids=repr,
 )  # fmt: skip
@@ -242,6 +256,27 @@ def test_plain_function_is_no_task_to_enqueue() -> None:
         enqueue_many(_numbers, [((), {})])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "again"),
+    [
+        ({}, True), ({"acks_late": True}, True), ({"acks_late": False}, False),
+        ({"reject_on_worker_lost": True}, True), ({"reject_on_worker_lost": False}, True),
+        ({"acks_late": True, "reject_on_worker_lost": True}, True),
+        ({"acks_late": False, "on_lost": "fail"}, False), ({"on_lost": "fail"}, False),
+    ],
+)  # fmt: skip
+def test_celery_s_words_say_what_becomes_of_a_lost_task(
+    options: dict[str, Any], again: bool
+) -> None:
+    declared = task(**options)(lambda: None)
+    assert registry.get(declared.name).rerun_if_lost is again
+
+
+def test_retry_kwargs_names_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"retry_kwargs has no option 'max_retry'.*'max_retries'"):
+        task(retry_kwargs={"max_retry": 5})(lambda: None)
+
+
 @override_settings(TASKTRACK={"DEFAULT_MAX_RETRIES": 7, "DEFAULT_RETRY_DELAY": 9})
 def test_retries_come_from_the_settings_unless_given() -> None:
     @task
@@ -284,7 +319,7 @@ def test_inside_of_a_run_the_request_is_its_own() -> None:
         assert (declared.request.id, declared.request.called_directly) == ("1", False)
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.STARTED}))
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRY])
 def test_label_that_only_the_worker_sets_is_refused(state: State) -> None:
     with attempt(), pytest.raises(InvalidTask, match="is set by the worker alone"):
         task(lambda: None).update_state(state=state)
@@ -323,6 +358,21 @@ def test_numbers_in_meta_move_the_bar(
 def test_meta_that_json_cannot_carry_is_refused(meta: dict[str, Any]) -> None:
     with pytest.raises(PayloadError, match=r"^meta\['"):
         label_report("PROGRESS", meta)
+
+
+@pytest.mark.parametrize(
+    ("state", "meta", "error"),
+    [
+        ([], None, InvalidTask),
+        ("FAILURE", [1], PayloadError),
+        ("SUCCESS", {"a": {1}}, PayloadError),
+    ],
+)
+def test_a_final_state_is_checked_like_a_label(
+    state: Any, meta: Any, error: type[Exception]
+) -> None:
+    with attempt(), pytest.raises(error):
+        task(lambda: None).update_state(state=state, meta=meta)
 
 
 @pytest.mark.parametrize("meta", [[1], "half", 5, [("a", 1)]])
@@ -450,3 +500,84 @@ def test_task_without_a_limit_is_retried_for_ever() -> None:
 def test_time_of_a_retry_must_be_one(when: dict[str, Any]) -> None:
     with attempt(), pytest.raises(InvalidTask):
         task(lambda: None).retry(**when)
+
+
+def test_a_retry_may_name_the_arguments_that_the_task_has() -> None:
+    declared = task(lambda *_, **__: None)
+    with attempt(args="[1,[2]]", kwargs='{"k":3}'):
+        with pytest.raises(Retry):
+            declared.retry(args=(1, (2,)), kwargs={"k": 3})
+        with pytest.raises(Retry):
+            declared.retry(args=None, kwargs=None)
+
+
+@pytest.mark.parametrize("changed", [{"args": (2,)}, {"args": ()}, {"kwargs": {"k": 4}}], ids=repr)
+def test_a_retry_that_changes_them_is_refused(changed: dict[str, Any]) -> None:
+    with (
+        attempt(args="[1]", kwargs='{"k":3}'),
+        pytest.raises(InvalidTask, match=f"{next(iter(changed))}=.*Enqueue another task"),
+    ):
+        task(lambda: None).retry(**changed)
+
+
+def test_an_exception_in_the_place_of_the_arguments_is_a_mistake() -> None:
+    with attempt(), pytest.raises(TypeError, match=r"Write self\.retry\(exc="):
+        task(lambda: None).retry(OSError())  # type: ignore[call-overload]
+
+
+def test_the_limit_tells_what_the_task_was_called_with() -> None:
+    declared = task(lambda: None)
+    request = Request(id="1", args=(1,), kwargs={"k": 2})
+    with (
+        running(Context(make_claim(attempt=4), lambda: request, lambda _: None, lambda: False)),
+        pytest.raises(declared.MaxRetriesExceededError) as caught,
+    ):
+        declared.retry()
+    assert (caught.value.task_args, caught.value.task_kwargs) == ((1,), {"k": 2})
+
+
+# What else Celery's tasks have
+
+
+def test_current_task_is_the_one_that_runs() -> None:
+    declared = task(name="current")(lambda: None)
+    assert not current_task
+    assert repr(current_task) == "None"
+    with attempt(name="current"):
+        assert current_task
+        assert current_task == declared
+        assert current_task.name == "current"
+        assert current_task.request.id == "1"
+    with pytest.raises(AttributeError):
+        _ = current_task.name
+
+
+def test_update_state_may_name_its_own_task() -> None:
+    declared = task(lambda: None)
+    mine, sent = new_id(), list[Report]()
+    with attempt(sent, task_id=mine):
+        declared.update_state(task_id=str(mine), state="PROGRESS")
+        with pytest.raises(InvalidTask, match="names another task"):
+            declared.update_state(task_id=new_id(), state="PROGRESS")
+    assert [report.label for report in sent] == ["PROGRESS"]
+
+
+def test_a_final_state_is_a_checkpoint_too() -> None:
+    context = Context(make_claim(), lambda: Request(id="1"), lambda _: None, lambda: True)
+    with running(context), pytest.raises(TaskRevoked):
+        task(lambda: None).update_state(state="FAILURE")
+
+
+@pytest.mark.django_db
+def test_a_task_that_asks_for_itself_is_started() -> None:
+    declared = task(lambda: None)
+    pending = make_task()
+    with attempt(task_id=pending.pk):
+        mine = declared.AsyncResult(str(pending.pk))
+        assert mine.state == mine.status == "STARTED"
+        declared.update_state(state="PROGRESS")
+        assert mine.state == "PROGRESS"
+        assert declared.AsyncResult(str(make_task().pk)).state == "PENDING", "another one"
+        with pytest.raises(WouldDeadlock, match="waits for itself"):
+            mine.get(timeout=1, disable_sync_subtasks=False)
+    assert mine.state == "PENDING", "as its row shows"

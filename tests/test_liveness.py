@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasktrack import liveness
-from django_tasktrack.heartbeat import Heartbeat
+from django_tasktrack.heartbeat import Beat, Heartbeat
 from django_tasktrack.models import Worker
 from django_tasktrack.registration import Identity, Registration
 from tests.inline import the_vendor
@@ -130,3 +130,17 @@ def test_a_row_that_is_rolled_back_leaves_no_lock(monkeypatch: pytest.MonkeyPatc
         following.kill()
         following.wait()
         assert liveness.verdicts(connection, numbers) == ([], numbers)
+
+
+def test_a_sign_of_life_that_counts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    registration = Registration(
+        the_vendor(), Identity("w1@host", "prefork", 1, True, [], [], "1"), _Mute(), 5.0,
+        on_lost=lambda _: None, on_dead=lambda: None, on_beat=lambda: told.append(1),
+    )  # fmt: skip
+    registration.worker_id = 5
+    for beat in (Beat(4, True, 1.0), Beat(5, None, 1.0), Beat(5, False, 1.0)):
+        registration._take(beat)
+    assert told == []
+    registration._take(Beat(5, True, 1.0))
+    assert told == [1]

@@ -10,9 +10,10 @@ import pytest
 from django.test import override_settings
 
 from django_tasktrack import context, registry, runner, states, task
+from django_tasktrack.changes import Change
 from django_tasktrack.declaration import Task
-from django_tasktrack.exceptions import Ignore, Retry, TaskRevoked
-from django_tasktrack.outcomes import Outcome, Report
+from django_tasktrack.exceptions import Ignore, Reject, Retry, TaskRevoked
+from django_tasktrack.outcomes import REJECTED_PAUSE, Outcome, Report
 from django_tasktrack.payloads import decode
 
 from .test_declaration import make_claim
@@ -174,6 +175,73 @@ def test_ignore_is_a_success_without_a_result() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("state", "meta", "transition", "result", "error"),
+    [
+        ("SUCCESS", {"n": 1}, states.SUCCEED, '{"n":1}', None),
+        ("SUCCESS", None, states.SUCCEED, None, None),
+        ("FAILURE", {"exc_type": "ValueError", "exc_message": "no"}, states.FAIL, None,
+         ("ValueError", "no")),
+        ("FAILURE", {"exc_type": "ValueError", "exc_message": ["no", 5]}, states.FAIL, None,
+         ("ValueError", '["no",5]')),
+        ("FAILURE", {"why": "no"}, states.FAIL, None,
+         ("django_tasktrack.exceptions.Ignore", '{"why":"no"}')),
+        ("FAILURE", None, states.FAIL, None, ("django_tasktrack.exceptions.Ignore", "")),
+        ("REVOKED", None, states.STOP, None, None),
+    ],
+)  # fmt: skip
+def test_ignore_ends_in_the_state_that_the_body_has_set(
+    state: str,
+    meta: dict[str, Any] | None,
+    transition: states.Transition,
+    result: str | None,
+    error: tuple[str, str] | None,
+) -> None:
+    def body(self: Task[..., Any]) -> None:
+        self.update_state(state=state, meta=meta)
+        raise Ignore
+
+    sent: list[Report] = []
+    outcome = run(body, {"bind": True}, sent)
+    assert (outcome.transition, outcome.result, outcome.reason) == (transition, result, "ignored")
+    assert (outcome.error and (outcome.error.type, outcome.error.message)) == error
+    assert sent == []
+
+
+def test_a_final_state_counts_for_nothing_where_the_body_goes_on() -> None:
+    def body(self: Task[..., Any]) -> str:
+        self.update_state(state="FAILURE")
+        return "done"
+
+    assert run(body, {"bind": True}).transition is states.SUCCEED
+
+
+def test_reject_puts_it_back_uncounted_and_not_at_once() -> None:
+    outcome = run(raising(Reject("no room", requeue=True)))
+    assert (outcome.transition, outcome.reason) == (states.RELEASE, "rejected: no room")
+    assert outcome.delay == REJECTED_PAUSE > 0
+    change = Change.of_outcome(make_claim(), outcome, 1.0, 2.0)
+    assert (change.attempt, change.delay) == (-1, REJECTED_PAUSE)
+    assert (
+        Change.of_outcome(make_claim(), run(lambda: 1, {"name": "b"}, name="b"), 1, 2).attempt == 0
+    )
+
+
+def test_reject_for_good_is_a_failure_that_nobody_retries() -> None:
+    outcome = run(raising(Reject("no such invoice")), {"autoretry_for": (Exception,)})
+    assert (outcome.transition, outcome.reason) == (states.FAIL, "rejected")
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == (
+        "django_tasktrack.exceptions.Reject", "no such invoice",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "expected"), [(KeyError(), True), (ValueError(), False)])
+def test_what_a_task_throws_is_expected(error: Exception, expected: bool) -> None:
+    outcome = run(raising(error), {"throws": (LookupError,)})
+    assert (outcome.transition, outcome.expected) == (states.FAIL, expected)
+
+
 def test_revoke_that_the_body_noticed_stops_it() -> None:
     def body() -> None:
         context.require("the test").checkpoint()
@@ -248,6 +316,51 @@ def test_backoff_grows_with_the_retries() -> None:
     assert delays == [3, 6, 12]
 
 
+@pytest.mark.parametrize(
+    ("given", "delay"), [({}, 5), ({"retry_backoff": 3, "retry_jitter": False}, 3)]
+)
+def test_what_is_retried_by_itself_may_have_a_delay_of_its_own(
+    given: dict[str, Any], delay: float
+) -> None:
+    options = {**AUTO, **given, "retry_kwargs": {"countdown": 5}}
+    assert run(raising(OSError()), options).delay == delay
+
+
+def test_what_is_retried_by_itself_may_have_a_limit_of_its_own() -> None:
+    options = {**AUTO, "retry_kwargs": {"max_retries": 5}}
+    outcome = run(raising(OSError()), options, attempt=5)
+    assert (outcome.transition, outcome.reason) == (states.RETRY, "retry 5 of 5")
+    assert outcome.max_attempts == 6, "so that it is known where it is asked for"
+    assert run(raising(OSError()), options, attempt=6).transition is states.FAIL
+
+
+def test_a_smaller_limit_of_its_own_does_not_bind_what_the_task_asks_for() -> None:
+    options = {**AUTO, "retry_kwargs": {"max_retries": 1}}
+    outcome = run(raising(OSError()), options)
+    assert (outcome.transition, outcome.max_attempts) == (states.RETRY, None)
+    assert run(raising(OSError()), options, attempt=2).transition is states.FAIL
+
+
+def test_a_retry_that_is_not_thrown_comes_when_the_body_returns() -> None:
+    def body(self: Task[..., Any]) -> str:
+        asked = self.retry(exc=OSError("busy"), countdown=4, throw=False)
+        assert isinstance(asked, Retry)
+        return "went on"
+
+    outcome = run(body, {"bind": True})
+    assert (outcome.transition, outcome.delay, outcome.result) == (states.RETRY, 4, None)
+    assert outcome.error is not None
+    assert outcome.error.message == "busy"
+
+
+def test_what_is_raised_after_a_retry_that_was_not_thrown_decides() -> None:
+    def body(self: Task[..., Any]) -> None:
+        self.retry(throw=False)
+        raise ValueError("worse")
+
+    assert run(body, {"bind": True}).transition is states.FAIL
+
+
 def test_exhausted_retry_in_the_body_is_its_failure() -> None:
     def body(self: Task[..., Any]) -> None:
         self.retry()
@@ -277,7 +390,7 @@ def test_request_tells_of_the_attempt() -> None:
     assert decode(outcome.result) == {
         "args": [1], "kwargs": {"k": 2}, "retries": 1, "id": str(claim.task_id), "attempt": 3,
         "hostname": "w1@host", "owner": "7", "eta": None, "direct": False,
-        "info": {"routing_key": "default", "priority": 0},
+        "info": {"exchange": "", "routing_key": "default", "priority": 0, "redelivered": True},
     }  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from .. import eager, errbacks, outcomes, registry, serializers
 from ..changes import NewLink, NewTask
-from ..context import Request
 from ..ids import new_id
 from ..payloads import decode
+from ..request import Request
 from ..result import AsyncResult
 from ..result_sets import GroupResult
 from .plan import Plan

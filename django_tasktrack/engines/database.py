@@ -16,10 +16,11 @@ from collections import deque
 from uuid import UUID
 
 from .. import transitions
+from ..herald import Herald
 from ..maintenance import Maintenance
 from ..outcomes import Claim
 from ..pools import Pool
-from ..pools.base import Event, Reported
+from ..pools.base import Died, Event, Finished, Free, Reported
 from ..registration import Registration
 from ..vendors import Vendor, errors
 from ..waker import Waker
@@ -35,6 +36,7 @@ logger = logging.getLogger("django_tasktrack.worker")
 
 #: Stopping, a worker whose time is over tries for so many seconds more to say so to a failing database.
 _LAST_WORDS = 1.0
+_ENDS = (Finished, Died)
 
 
 class DatabaseEngine:
@@ -48,6 +50,7 @@ class DatabaseEngine:
         pool: runs the bodies.
         registration: this worker's row.
         maintenance: its share of the upkeep.
+        herald: tells whoever listens of what happens here.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class DatabaseEngine:
         pool: Pool,
         registration: Registration,
         maintenance: Maintenance,
+        *,
+        herald: Herald | None = None,
     ) -> None:
         #: Whether it ended although bodies run on that its pool could not stop.
         self.left_bodies_running = False
@@ -65,13 +70,16 @@ class DatabaseEngine:
         self._pool = pool
         self._registration = registration
         self._maintenance = maintenance
+        self._herald = herald or Herald()
         outbox = Outbox()
         self._lookout = Lookout(
             vendor, plan, registration, min(plan.poll_max, maintenance.interval)
         )
         self._claiming = Claiming(vendor, plan, pool, registration)
         self._revoking = Revoking(vendor, pool, registration, outbox, plan.poll_max)
-        self._settling = Settling(vendor, pool, outbox, self._revoking, self._claiming)
+        self._settling = Settling(
+            vendor, pool, outbox, self._revoking, self._claiming, herald=self._herald
+        )
         self._strays = Strays(vendor, registration, outbox, self._revoking, self._has)
         self._outbox = outbox
         self._trouble = Trouble()
@@ -177,6 +185,7 @@ class DatabaseEngine:
             ready = self._settling.begin_surely(self._claims)
             for claim in ready:
                 self._settling.log.start(claim)
+            self._herald.received(ready)
             self._pool.submit(ready)
             self._claims = []
 
@@ -187,7 +196,7 @@ class DatabaseEngine:
                 continue  # of a former life of this worker
             if isinstance(event, Reported):
                 self._settling.report(event)
-            else:
+            elif not isinstance(event, Free):
                 self._settling.end(event)
 
     def _has(self, task_id: UUID) -> bool:
@@ -290,7 +299,7 @@ class DatabaseEngine:
         """Give back what still runs: its attempt does not count."""
         running = self._stop_running()
         self._released = True
-        ended = {event.claim.task_id for event in self._events if not isinstance(event, Reported)}
+        ended = {event.claim.task_id for event in self._events if isinstance(event, _ENDS)}
         self._take_events()  # some may have ended just before
         for claim, began in running:
             if claim.task_id not in ended:
@@ -299,8 +308,8 @@ class DatabaseEngine:
 
     def _stop_running(self) -> list[tuple[Claim, float]]:
         """Stop the bodies that can be stopped; what ran."""
-        running = self._pool.running()
-        self.left_bodies_running |= bool(running) and not self._pool.can_terminate
+        running, (_, busy) = self._pool.running(), self._pool.load()
+        self.left_bodies_running |= bool(busy) and not self._pool.can_terminate
         self._pool.abandon()
         return running
 

@@ -11,9 +11,11 @@ from uuid import UUID
 
 from .. import states, transitions
 from ..changes import Change, ProgressWrite, Written
+from ..herald import Herald
 from ..outcomes import Claim, Report, failed
 from ..pools import Pool
 from ..pools.base import Died, Finished, Reported
+from ..states import State
 from ..vendors import Vendor, errors
 from .claiming import Claiming
 from .outbox import Outbox
@@ -36,7 +38,14 @@ class Settling:
     """Collects what is to be written, and writes all of it whenever asked."""
 
     def __init__(
-        self, vendor: Vendor, pool: Pool, outbox: Outbox, revoking: Revoking, claiming: Claiming
+        self,
+        vendor: Vendor,
+        pool: Pool,
+        outbox: Outbox,
+        revoking: Revoking,
+        claiming: Claiming,
+        *,
+        herald: Herald | None = None,
     ) -> None:
         self.log = TaskLog()
         self._vendor = vendor
@@ -44,6 +53,9 @@ class Settling:
         self._outbox = outbox
         self._revoking = revoking
         self._claiming = claiming
+        self._herald = herald or Herald()
+        #: Who waits to hear that a change is committed, by the change's identity: it is kept until it is.
+        self._awaited: dict[int, Claim] = {}
         self._reports: dict[UUID, tuple[Claim, Report]] = {}
         self._shown: set[tuple[UUID, int]] = set()
         self._progress_at = 0.0
@@ -82,6 +94,7 @@ class Settling:
         self._outbox.clear()
         self._reports.clear()
         self._shown.clear()
+        self._awaited.clear()
 
     # What the pool tells
 
@@ -105,7 +118,9 @@ class Settling:
         self._claiming.learn(event.ended - event.began)
         self._shown.discard((claim.task_id, claim.lease))
         change = self._change_of(event)
-        self.log.end(claim, change)
+        self.log.end(claim, change, expected=_is_expected(event))
+        if isinstance(event, Finished) and event.waits:
+            self._awaited[id(change)] = claim
         self._outbox.add(change)
 
     def _change_of(self, event: Finished | Died) -> Change:
@@ -194,21 +209,43 @@ class Settling:
             self._on_answer(written, batch)
 
     def _on_answer(self, written: Written, batch: Sequence[Change]) -> None:
+        untold = []
         for change in written.of(batch):
-            self._outbox.settled(change.task_id)
+            asked = self._outbox.settled(change.task_id)
+            # What was written instead, because the end itself could not be, is not the body's to tell.
+            is_told = self._acknowledge(asked, written=change is asked)
+            if change.target is State.REVOKED or (change.target is State.FAILURE and not is_told):
+                untold.append(change.task_id)
             if change.delay is not None:  # it runs again: look when its time has come
                 self._claiming.look_at(time.monotonic() + change.delay)
         for task_id in written.stale:
             self._on_refused(task_id)
+        self._herald.ended(untold)
         self._busy = self._busy or bool(written.busy)
+
+    def _acknowledge(self, change: Change, *, written: bool) -> bool:
+        """Let who waits know whether a change is committed. False: nobody tells of it there."""
+        claim = self._awaited.pop(id(change), None) if self._awaited else None
+        if claim is None:
+            return False
+        self._pool.acknowledge(claim, written)
+        return written
 
     def _on_refused(self, task_id: UUID) -> None:
         """The fence did not hold: it was written before and the answer was lost, or somebody revoked the
         task, or it is no longer ours. What comes after it has its own fence."""
         refused = self._outbox.settled(task_id)
+        if id(refused) in self._awaited:
+            self._acknowledge(refused, written=self._was_written(refused))
         if task_id not in self._outbox:
             began = refused.began or refused.happened or time.monotonic()
             self._revoking.refused(task_id, began)
+
+    def _was_written(self, change: Change) -> bool:
+        """Whether it is in the table although it was refused; not, where that cannot be found out."""
+        with contextlib.suppress(*errors.TROUBLE):
+            return transitions.was_written(self._vendor, change)
+        return False
 
     def _write_its_failure(self, change: Change, error: Exception) -> None:
         """An end that no database takes becomes a FAILURE that says so; the body has run once.
@@ -235,3 +272,7 @@ class Settling:
         if written.applied:
             logger.error("Task %s cannot be written: %s", change.task_id, str(error).strip())
         self._on_answer(written, [failure])
+
+
+def _is_expected(event: Finished | Died) -> bool:
+    return isinstance(event, Finished) and event.outcome.expected

@@ -33,17 +33,19 @@ class TaskLog:
         """Say that a body begins: for debugging, because its end is told too."""
         logger.debug("%s[%s] started", claim.name, claim.task_id)
 
-    def end(self, claim: Claim, change: Change) -> None:
+    def end(self, claim: Claim, change: Change, *, expected: bool = False) -> None:
         """Say how an attempt ended, before it is written.
 
         Args:
             claim: what ran.
             change: what its end means for the task.
+            expected: whether the task has said that it throws such errors: then it is no news.
         """
-        level = _level(change)
-        if not logger.isEnabledFor(level) or (level == logging.INFO and self._is_too_many(claim)):
+        level = logging.INFO if expected else _level(change)
+        succeeded = change.transition is states.SUCCEED
+        if not logger.isEnabledFor(level) or (succeeded and self._is_too_many(claim)):
             return
-        failed = change.transition is states.FAIL
+        failed = change.transition is states.FAIL and not expected
         text = f"{claim.name}[{claim.task_id}] {_words(claim, change)}"
         _write(level, text, _trace(change, failed))
 

@@ -16,10 +16,16 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from .. import runner
+from ..epilogue import Epilogue
 from ..exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from ..outcomes import Claim, Outcome, failed, revoked
 from .base import Finished, Pool, PoolOptions, Reported
-from .hygiene import clean_connections, prepare_connections, run_with_clean_connections
+from .hygiene import (
+    clean_connections,
+    prepare_connections,
+    process_of_bodies,
+    run_with_clean_connections,
+)
 from .local import CHILDREN_ONLY
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -85,8 +91,17 @@ class AsyncioPool(Pool):
     def revoke(self, task_id: UUID) -> None:
         self._call(partial(self._cancel, task_id))
 
+    def acknowledge(self, claim: Claim, written: bool) -> None:
+        verdict = self._teller(claim)
+        if verdict is not None:
+            self._call(partial(_give, verdict, written))
+
     def abandon(self) -> None:
+        with self._changed:
+            waiting = list(self._telling.values())
         super().abandon()
+        for verdict in waiting:  # nobody will say any more whether they are committed
+            self._call(partial(_give, verdict, False))
         self._call(self._cancel_all)
 
     def leaves_bodies_running(self) -> bool:
@@ -99,7 +114,10 @@ class AsyncioPool(Pool):
             return True
 
     def serve(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as asyncio_runner:
+        with (
+            process_of_bodies(),
+            asyncio.Runner(loop_factory=lambda: self._loop) as asyncio_runner,
+        ):
             asyncio_runner.run(self._serve())
         self._threads.shutdown(wait=False)
 
@@ -115,9 +133,11 @@ class AsyncioPool(Pool):
         self._cancel_all()
 
     def _has_room(self) -> bool:
-        return not self._finishing and len(self._bodies) < self.concurrency
+        busy = len(self._bodies) + len(self._telling)
+        return not self._finishing and busy < self.concurrency
 
     def _begin(self, claim: Claim, began: float) -> None:
+        told: list[Epilogue] = []
         body = self._loop.create_task(
             runner.run_async(
                 claim,
@@ -125,10 +145,11 @@ class AsyncioPool(Pool):
                 send=lambda report: self._post(Reported(claim, report, began, time.monotonic())),
                 is_revoked=lambda: claim.task_id in self._revoked,
                 in_thread=self._in_thread,
+                later=told.append,
             )
         )
         self._bodies[claim.task_id] = body
-        self._keep(self._loop.create_task(self._watch(claim, began, body)))
+        self._keep(self._loop.create_task(self._watch(claim, began, body, told)))
 
     def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Hold a task of the pool's own until it has ended: a loop alone does not."""
@@ -136,18 +157,37 @@ class AsyncioPool(Pool):
         task.add_done_callback(self._aside.discard)
         return task
 
-    async def _watch(self, claim: Claim, began: float, body: asyncio.Task[Outcome]) -> None:
+    async def _watch(
+        self, claim: Claim, began: float, body: asyncio.Task[Outcome], told: list[Epilogue]
+    ) -> None:
         """See one body to its end, and tell of it."""
         outcome = await self._within_limits(claim, body)
         ended = time.monotonic()
         if self._bodies.get(claim.task_id) is body:
             del self._bodies[claim.task_id]
         self._revoked.discard(claim.task_id)
-        if self._ended(claim):
-            self._post(Finished(claim, outcome, began, ended))
+        # Of an end that is not the body's own it has nothing to tell.
+        own = body.done() and not body.cancelled() and body.result() is outcome
+        verdict = self._loop.create_future() if told and own else None
+        known = self._has_ended(claim, verdict)
+        if known:
+            self._post(Finished(claim, outcome, began, ended, waits=bool(verdict)))
         self._clean(outcome)
+        if known and verdict:
+            if await verdict:
+                await self._in_thread(told.pop().tell)
+            self._free(claim)
         if self._awake is not None:
             self._awake.set()
+
+    def _has_ended(self, claim: Claim, verdict: asyncio.Future[bool] | None) -> bool:
+        """Mark a claim as no longer running. False: nobody wants to know. Whoever listens is told of it
+        when the verdict has come."""
+        with self._changed:
+            known = self._ended(claim)
+            if known and verdict:
+                self._tells(claim, verdict)
+            return known
 
     async def _within_limits(self, claim: Claim, body: asyncio.Task[Outcome]) -> Outcome:
         """The body's outcome; cancelled when its time is over, the limit's."""
@@ -244,3 +284,8 @@ class AsyncioPool(Pool):
     def _cancel_all(self) -> None:
         for body in self._bodies.values():
             body.cancel()
+
+
+def _give(verdict: asyncio.Future[bool], written: bool) -> None:
+    if not verdict.done():
+        verdict.set_result(written)

@@ -11,19 +11,23 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from ..outcomes import Claim, Outcome, Report
 
 
 class Finished(NamedTuple):
-    """A body ended by itself. Moments are on this process's monotonic clock, here and below."""
+    """A body ended by itself. Moments are on this process's monotonic clock, here and below.
+
+    ``waits`` tells whether what ran it wants to know (``acknowledge``) when its end is committed.
+    """
 
     claim: Claim
     outcome: Outcome
     began: float
     ended: float
+    waits: bool = False
 
 
 class Died(NamedTuple):
@@ -44,7 +48,13 @@ class Reported(NamedTuple):
     happened: float
 
 
-Event = Finished | Died | Reported
+class Free(NamedTuple):
+    """What ran a body has told of its end whoever listens, and takes others again."""
+
+    claim: Claim
+
+
+Event = Finished | Died | Reported | Free
 Post = Callable[[Event], None]
 
 
@@ -92,6 +102,8 @@ class Pool(ABC):
         self._changed = threading.Condition()
         self._waiting: dict[UUID, tuple[Claim, float]] = {}
         self._running: dict[UUID, tuple[Claim, float]] = {}
+        #: What tells, or waits to tell, of an end that was posted: it takes no other claim meanwhile.
+        self._telling: dict[tuple[UUID, int], Any] = {}
         self._finishing = False
         self._post: Post
 
@@ -131,9 +143,9 @@ class Pool(ABC):
         self._wake()
 
     def load(self) -> tuple[int, int]:
-        """How many claims wait for room, and how many run."""
+        """How many claims wait for room, and how many run, or have ended and are still told of."""
         with self._changed:
-            return len(self._waiting), len(self._running)
+            return len(self._waiting), len(self._running) + len(self._telling)
 
     def running(self) -> list[tuple[Claim, float]]:
         """What runs, and since when on the monotonic clock."""
@@ -167,11 +179,20 @@ class Pool(ABC):
         """Kill the process that runs a task. False: this pool cannot, or it does not run here."""
         return False
 
+    def acknowledge(self, claim: Claim, written: bool) -> None:  # noqa: B027  not every pool waits
+        """Let what ran a claim, and waits, know that its end is committed.
+
+        Args:
+            claim: as ``Finished`` has named it.
+            written: False: it was refused, and nobody is to be told of it.
+        """
+
     def abandon(self) -> None:
         """Forget what waits and runs; no event tells of it. What can be killed is killed."""
         with self._changed:
             self._waiting.clear()
             self._running.clear()
+            self._telling.clear()
 
     def leaves_bodies_running(self) -> bool:
         """Whether bodies that are no longer told of run on in this process, and would keep it from ending."""
@@ -198,6 +219,26 @@ class Pool(ABC):
             del self._running[claim.task_id]
             return True
 
+    def _teller(self, claim: Claim) -> Any:
+        """Who tells, or waits to tell, of this claim's end; None: nobody any more."""
+        with self._changed:
+            return self._telling.get(_attempt(claim))
+
+    def _tells(self, claim: Claim, who: Any) -> None:
+        """Somebody has to be told of this claim's end, by whoever ran it."""
+        with self._changed:
+            self._telling[_attempt(claim)] = who
+
+    def _free(self, claim: Claim) -> None:
+        """Nothing more is told of this claim's end."""
+        with self._changed:
+            self._telling.pop(_attempt(claim), None)
+        self._post(Free(claim))
+
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _attempt(claim: Claim) -> tuple[UUID, int]:
+    return claim.task_id, claim.lease

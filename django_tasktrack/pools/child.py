@@ -18,9 +18,16 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from .. import context, runner, states
+from ..epilogue import Epilogue
 from ..exceptions import SoftTimeLimitExceeded
 from ..outcomes import Claim, Outcome, Report
-from .hygiene import clean_connections, flush_output, prepare_connections, run_coroutine
+from .hygiene import (
+    clean_connections,
+    flush_output,
+    prepare_connections,
+    process_of_bodies,
+    run_coroutine,
+)
 from .inbox import Inbox
 from .link import Link
 from .surroundings import Surroundings
@@ -40,6 +47,7 @@ class Done(NamedTuple):
         began, ended: its body, on the monotonic clock.
         memory: the child's largest so far, in bytes.
         fit: whether the child runs another one; else it ends by itself.
+        waits: whether it takes no other one before it knows that this end is committed, and has told of it.
     """
 
     number: int
@@ -48,6 +56,7 @@ class Done(NamedTuple):
     ended: float
     memory: int
     fit: bool
+    waits: bool = False
 
     def packed(self) -> tuple[Any, ...]:
         """Plain values, which are told in a third of the time."""
@@ -56,9 +65,9 @@ class Done(NamedTuple):
 
     @classmethod
     def unpacked(cls, values: tuple[Any, ...]) -> Done:
-        number, name, result, error, delay, reason, max_attempts, *others = values
-        outcome = Outcome(states.named(name), result, error, delay, reason, max_attempts)
-        return cls(number, outcome, *others)
+        number, name, *others = values
+        more = len(Outcome._fields) - 1
+        return cls(number, Outcome(states.named(name), *others[:more]), *others[more:])
 
 
 class Told(NamedTuple):
@@ -68,15 +77,28 @@ class Told(NamedTuple):
     report: Report
 
 
+class Rested(NamedTuple):
+    """Nothing is left to be told of this claim's end."""
+
+    number: int
+
+
 class Revoke(NamedTuple):
     """The running claim of this number is to end at its next checkpoint."""
 
     number: int
 
 
-#: Over the link: to a child a wish, or None to end; from a child how far it is, or a packed end.
-ToChild = Revoke | None
-FromChild = Told | tuple[Any, ...]
+class Settled(NamedTuple):
+    """The end of this claim, which the child waits for, is committed; or was refused."""
+
+    number: int
+    written: bool
+
+
+#: Over the link: to a child a wish, an answer, or None to end; from a child how far it is, or a packed end.
+ToChild = Revoke | Settled | None
+FromChild = Told | Rested | tuple[Any, ...]
 
 
 class Child:
@@ -89,11 +111,13 @@ class Child:
         self._pid = os.getpid()
         self._number: int | None = None
         self._revoked = self._over = False
+        self._settled: Settled | None = None
         self._reading = threading.Lock()  # a body's own threads come here too
         self._writing = threading.Lock()
-        self._poll = select.poll()
+        self._poll, self._poll_link = select.poll(), select.poll()
         for end in (link, inbox):
             self._poll.register(end, select.POLLIN)
+        self._poll_link.register(link, select.POLLIN)
         signal.signal(SOFT_LIMIT_SIGNAL, _on_soft_limit)
         self._surroundings = Surroundings()
 
@@ -121,6 +145,7 @@ class Child:
         """Run a claim and tell its end. False: no other one should run here."""
         prepare_connections()
         self._revoked, self._number = False, number
+        told: list[Epilogue] = []
         began = time.monotonic()
         outcome = runner.run(
             claim,
@@ -128,18 +153,44 @@ class Child:
             lambda report: self._report(number, report),
             lambda: self._is_revoked(number),
             run_coroutine=run_coroutine,
+            later=told.append,
         )
         ended = time.monotonic()
-        if os.getpid() != self._pid:
-            os._exit(0)  # the body forked, and its copy came back here: it is not this child
+        self._leave_to_the_child()
         with self._reading:
             self._number = None  # a thread that outlives its body reads nothing any more
         # Before its end is told: who sees that end finds no lock of the body's any more, and the next claim
         # no trace of it. That costs some microseconds where there is nothing to clean.
         fit = self._clean() and self._surroundings.restore()
-        self._send(Done(number, outcome, began, ended, _memory(), fit).packed())
+        self._send(Done(number, outcome, began, ended, _memory(), fit, bool(told)).packed())
+        flush_output()
+        return self._tell(number, told.pop()) and fit if told else fit
+
+    def _leave_to_the_child(self) -> None:
+        """End here, if this is a copy of the child that something has forked and that came back."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def _tell(self, number: int, epilogue: Epilogue) -> bool:
+        """Tell of an end once it is committed, and not where it was refused. False: as ``_run``.
+
+        If the worker dies meanwhile, nobody can say whether it is: then nothing is told.
+        """
+        fit = True
+        if self._is_committed(number):
+            prepare_connections()
+            epilogue.tell()
+            self._leave_to_the_child()
+            fit = self._clean() and self._surroundings.restore()
+        self._send(Rested(number))
         flush_output()
         return fit
+
+    def _is_committed(self, number: int) -> bool:
+        while self._settled is None or self._settled.number != number:
+            self._poll_link.poll()
+            self._listen()
+        return self._settled.written
 
     def _clean(self) -> bool:
         """Put the connections in order. False: that cannot be done here, but the body has ended all the same."""
@@ -173,6 +224,8 @@ class Child:
         for message in self._link.receive():
             if message is None:
                 self._over = True
+            elif isinstance(message, Settled):
+                self._settled = message
             elif message.number == self._number:
                 self._revoked = True
 
@@ -191,4 +244,5 @@ def _memory() -> int:
 
 def child_main(worker: str, link: socket.socket, receiver: socket.socket) -> None:
     """Run a child with its link and the receiving end of its inbox."""
-    Child(Link(link), Inbox(receiver), worker).main()
+    with process_of_bodies():
+        Child(Link(link), Inbox(receiver), worker).main()

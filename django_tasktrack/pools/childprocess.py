@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ..outcomes import Claim, Outcome
-from .child import Done, Revoke
+from .child import Done, Rested, Revoke, Settled
 from .forkserver import Spawned
 from .inbox import WorkersInbox
 from .link import Link
@@ -36,6 +36,7 @@ class ChildProcess:
     Attributes:
         given: what it was given and has not ended. The first runs, or will at once; the child takes the
             next when it has told the end of the one before.
+        telling: what has ended there, and receivers are still told of; it takes nothing meanwhile.
         began: since when the first one runs.
         soft_at, hard_at: when that one's time limits have passed.
         kill_at: when it is killed because a politer signal did not end it.
@@ -49,6 +50,7 @@ class ChildProcess:
         self.pid = spawned.pid
         self.link = Link(spawned.link)
         self.given: deque[Given] = deque()
+        self.telling: Given | None = None
         self.began = 0.0
         self.soft_at = self.hard_at = self.kill_at = math.inf
         self.verdict: Outcome | None = None
@@ -67,7 +69,7 @@ class ChildProcess:
     def takes_more(self, now: float) -> bool:
         """Whether it can be given a claim: that would not wait for a long body, nor meet a signal that
         was for another one."""
-        if self.retired or self.kill_at != math.inf or self.signals:
+        if self.retired or self.telling or self.kill_at != math.inf or self.signals:
             return False
         return not self.given or now < self.began + OVERTAKEN_AFTER / 2
 
@@ -91,8 +93,31 @@ class ChildProcess:
             raise ValueError("it speaks of a task that it does not run.")
         ended = self.given.popleft()
         self._tasks += 1
+        if done.waits:
+            self.telling = ended
         self._begins(done.ended)
         return ended.claim
+
+    def settled(self, written: bool) -> None:
+        """Have it told that the end that it waits for is committed, or was refused. Telling of it may
+        take as long as its body."""
+        if self.telling is None:
+            return
+        self.link.send(Settled(self.telling.number, written))
+        _, hard = self._limits(self.telling.claim)
+        self.hard_at = math.inf if hard is None else time.monotonic() + hard
+
+    def rested(self, rested: Rested) -> Claim:
+        """It has told of the end of what it ran; returns that claim.
+
+        Raises:
+            ValueError: it has not ended it.
+        """
+        if self.telling is None or self.telling.number != rested.number:
+            raise ValueError("it speaks of an end that it has not told.")
+        claim, self.telling = self.telling.claim, None
+        self._begins(time.monotonic())
+        return claim
 
     def take_back(self) -> list[Claim]:
         """What it has not begun; it will not be run there."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .. import signals
 from . import sessions
 
 _T = TypeVar("_T")
@@ -69,6 +72,16 @@ async def _with_clean_connections(body: Coroutine[Any, Any, _T]) -> _T:
         return await body
     finally:
         await sync_to_async(clean_connections)()
+
+
+@contextmanager
+def process_of_bodies() -> Iterator[None]:
+    """Tell whoever listens that this process begins to run bodies, and with the block that it ends."""
+    signals.worker_process_init.tell(None)
+    try:
+        yield
+    finally:
+        signals.worker_process_shutdown.tell(None, pid=os.getpid(), exitcode=0)
 
 
 def flush_output() -> None:

@@ -8,15 +8,40 @@ import time
 from uuid import UUID
 
 from .. import runner
+from ..epilogue import Epilogue
 from ..outcomes import Claim
 from .base import Finished, Pool, PoolOptions, Reported
-from .hygiene import clean_connections, prepare_connections, run_coroutine
+from .hygiene import (
+    clean_connections,
+    prepare_connections,
+    process_of_bodies,
+    run_coroutine,
+    run_with_clean_connections,
+)
 from .surroundings import Surroundings
 
 logger = logging.getLogger("django_tasktrack.worker")
 
 #: Options that need a process a body.
 CHILDREN_ONLY = frozenset({"least", "max_tasks_per_child", "max_memory_per_child"})
+
+
+class _Verdict:
+    """Whether an end is committed: a body's thread waits for it, the engine's gives it."""
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+        self._written = False
+
+    def give(self, written: bool) -> None:
+        """The first that is given counts."""
+        if not self._given.is_set():
+            self._written = written
+            self._given.set()
+
+    def wait(self) -> bool:
+        self._given.wait()
+        return self._written
 
 
 class _LocalPool(Pool):
@@ -34,12 +59,28 @@ class _LocalPool(Pool):
             if running is not None:
                 self._revoked.add((task_id, running[0].lease))
 
+    def acknowledge(self, claim: Claim, written: bool) -> None:
+        verdict = self._teller(claim)
+        if verdict is not None:
+            verdict.give(written)
+
     def abandon(self) -> None:
         with self._changed:  # what cannot be killed is asked to end
             self._revoked.update(
                 (claim.task_id, claim.lease) for claim, _ in self._running.values()
             )
+            self._wait_no_longer()
         super().abandon()
+
+    def finish(self) -> None:
+        super().finish()
+        with self._changed:
+            self._wait_no_longer()
+
+    def _wait_no_longer(self) -> None:
+        """Nobody will say any more whether ends are committed."""
+        for verdict in self._telling.values():
+            verdict.give(False)
 
     def _work(self) -> None:
         """Run claims in the calling thread until the pool finishes."""
@@ -54,18 +95,29 @@ class _LocalPool(Pool):
 
     def _run(self, claim: Claim, began: float) -> None:
         prepare_connections()
+        told: list[Epilogue] = []
         outcome = runner.run(
             claim,
             self.worker,
             send=lambda report: self._post(Reported(claim, report, began, time.monotonic())),
             is_revoked=lambda: (claim.task_id, claim.lease) in self._revoked,
             run_coroutine=run_coroutine,
+            later=told.append,
         )
         ended = time.monotonic()
         self._revoked.discard((claim.task_id, claim.lease))
         clean_connections()
-        if self._ended(claim):
-            self._post(Finished(claim, outcome, began, ended))
+        verdict = _Verdict() if told else None
+        with self._changed:
+            if not self._ended(claim):
+                return
+            if verdict:
+                self._tells(claim, verdict)
+        self._post(Finished(claim, outcome, began, ended, waits=bool(verdict)))
+        if verdict:
+            if verdict.wait():
+                run_with_clean_connections(told.pop().tell)
+            self._free(claim)
 
 
 class SoloPool(_LocalPool):
@@ -78,8 +130,9 @@ class SoloPool(_LocalPool):
         self.concurrency = 1
 
     def serve(self) -> None:
-        self._surroundings = Surroundings()
-        self._work()
+        with process_of_bodies():
+            self._surroundings = Surroundings()
+            self._work()
 
     def _run(self, claim: Claim, began: float) -> None:
         super()._run(claim, began)
@@ -94,6 +147,10 @@ class ThreadPool(_LocalPool):
     name = "threads"
 
     def serve(self) -> None:
+        with process_of_bodies():
+            self._serve()
+
+    def _serve(self) -> None:
         threads = [
             threading.Thread(target=self._work, name=f"tasktrack-{number}", daemon=True)
             for number in range(self.concurrency)

@@ -19,7 +19,7 @@ from ..exceptions import TimeLimitExceeded
 from ..outcomes import Claim, failed
 from ..waker import Waker
 from .base import Died, Finished, Pool, PoolOptions, Reported
-from .child import SOFT_LIMIT_SIGNAL, Done, Told, child_main
+from .child import SOFT_LIMIT_SIGNAL, Done, Rested, Told, child_main
 from .childprocess import ChildProcess
 from .forkserver import Exited, ForkServer, Signalled, Spawned
 
@@ -62,7 +62,8 @@ class PreforkPool(Pool):
 
     def load(self) -> tuple[int, int]:
         with self._changed:
-            return len(self._waiting) + len(self._ahead), len(self._running)
+            busy = len(self._running) + len(self._telling)
+            return len(self._waiting) + len(self._ahead), busy
 
     def has(self, task_id: UUID) -> bool:
         with self._changed:
@@ -101,12 +102,21 @@ class PreforkPool(Pool):
             self._kill(child, _SIGNALS[signal], self.options.terminate_grace)
             return True
 
+    def acknowledge(self, claim: Claim, written: bool) -> None:
+        with self._changed:
+            child = self._teller(claim)
+            if child:
+                with contextlib.suppress(OSError):  # dead, as above
+                    child.settled(written)
+                self._wake()
+
     def abandon(self) -> None:
         with self._changed:
             self._take_all_back()
             for child in self._children.values():
-                if child.given:
+                if child.given or child.telling:
                     child.given.clear()
+                    child.telling = None
                     self._kill(child, signal.SIGKILL, 1.0)
             super().abandon()
         self._wake()
@@ -243,6 +253,8 @@ class PreforkPool(Pool):
             for message in child.link.receive():
                 if isinstance(message, Told):
                     self._on_told(child, message)
+                elif isinstance(message, Rested):
+                    self._on_rested(child, message)
                 else:
                     self._on_done(child, Done.unpacked(message))
         except (EOFError, OSError):
@@ -267,8 +279,13 @@ class PreforkPool(Pool):
     def _on_done(self, child: ChildProcess, done: Done) -> None:
         claim = child.done(done)
         self._body_seconds += 0.2 * (done.ended - done.began - self._body_seconds)
+        if done.waits:
+            self._take_back(child)  # it begins nothing before it has told of this end
+            self._tells(claim, child)
         if self._ended(claim):
-            self._post(Finished(claim, done.outcome, done.began, done.ended))
+            self._post(Finished(claim, done.outcome, done.began, done.ended, done.waits))
+        elif done.waits:
+            self.acknowledge(claim, written=False)
         if child.given:
             self._runs_now(child)
         options = self.options
@@ -277,6 +294,10 @@ class PreforkPool(Pool):
         if child.is_worn(done, options.max_tasks_per_child, options.max_memory_per_child):
             self._take_back(child)
             self._retire(child)
+
+    def _on_rested(self, child: ChildProcess, rested: Rested) -> None:
+        if child.telling:  # else it was abandoned
+            self._free(child.rested(rested))
 
     def _runs_now(self, child: ChildProcess) -> None:
         """What a child was given behind the one that has ended."""
@@ -316,6 +337,14 @@ class PreforkPool(Pool):
         child.close()
         self._replace(child, exited)
         now = time.monotonic()
+        if child.telling:
+            logger.warning(
+                "Child %s ended while the end of %s was told: %s.",
+                child.pid,
+                child.telling.claim.task_id,
+                exited.how,
+            )
+            self._free(child.telling.claim)
         for _, claim, _ in child.given:
             if self._ended(claim):
                 if child.verdict is None:
@@ -329,7 +358,8 @@ class PreforkPool(Pool):
         if child.given or child.retired or child.kill_at != math.inf:
             self._spawn()
         else:
-            logger.warning("Child %s ended while idle: %s.", child.pid, exited.how)
+            if not child.telling:
+                logger.warning("Child %s ended while idle: %s.", child.pid, exited.how)
             self._spawn_at.append(time.monotonic() + _RESPAWN_PAUSE)
 
     # Time
@@ -340,7 +370,7 @@ class PreforkPool(Pool):
         count = len(staying) - self._least()
         if count <= 0:
             return []
-        idle = [child for child in staying if not child.given]
+        idle = [child for child in staying if not (child.given or child.telling)]
         return sorted(idle, key=lambda child: child.idle_since)[:count]
 
     def _patience(self) -> float | None:

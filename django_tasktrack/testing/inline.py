@@ -20,6 +20,7 @@ from ..conf import config
 from ..eager import is_in_a_loop, run_here
 from ..engines.settling import BUSY_PAUSE
 from ..engines.tasklog import TaskLog
+from ..epilogue import Epilogue
 from ..exceptions import TasktrackError
 from ..heartbeat import Heartbeat
 from ..maintenance import Maintenance
@@ -136,7 +137,9 @@ class InlineWorker:
         self._write_reports(attempt, began)
         change = self._end_of(claim, outcome, began)
         self._log.end(claim, change)
-        self._write(change)
+        if self._write(change):
+            for epilogue in attempt.epilogues:
+                epilogue.tell()
         return Ran(claim, change.transition, attempt.error)
 
     def _outcome(self, attempt: _Attempt) -> Outcome:
@@ -149,6 +152,7 @@ class InlineWorker:
                     attempt.send,
                     is_revoked=lambda: self._can_ask() and self._wish(claim) is not None,
                     run_coroutine=run_here,
+                    later=attempt.epilogues.append,
                     on_error=attempt.fail,
                 )
         except Exception as error:  # noqa: BLE001  of what the body had left for its commit
@@ -183,16 +187,17 @@ class InlineWorker:
             last = reduce(lambda older, newer: newer.over(older), (report for report, _ in told))
             self._vendor.write_progress([ProgressWrite.of_report(claim, last)])
 
-    def _write(self, change: Change) -> None:
-        """Write, once the row is free. What its fence refuses was decided elsewhere."""
+    def _write(self, change: Change) -> bool:
+        """Write, once the row is free; whether that was done. What its fence refuses was decided elsewhere."""
         deadline = time.monotonic() + PATIENCE
-        while transitions.settle(self._vendor, [change]).busy:
+        while (written := transitions.settle(self._vendor, [change])).busy:
             if time.monotonic() > deadline:
                 raise TasktrackError(
                     f"Another connection has held task {change.task_id} for {PATIENCE:g} s.",
                     hint="Let its transaction end before the task is run.",
                 )
             time.sleep(BUSY_PAUSE)
+        return bool(written.applied)
 
 
 class _Attempt:
@@ -202,6 +207,7 @@ class _Attempt:
         self.claim = claim
         self.told: list[tuple[Report, float]] = []
         self.error: BaseException | None = None
+        self.epilogues: list[Epilogue] = []
 
     def send(self, report: Report) -> None:
         self.told.append((report, time.monotonic()))

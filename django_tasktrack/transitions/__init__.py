@@ -5,6 +5,7 @@ claim; those that a person makes lock the row first and then pass the same fence
 changed is told, never forced.
 """
 
+from .announcing import anybody_listens, tell_ends
 from .attempts import (
     claim,
     enqueue,
@@ -15,6 +16,7 @@ from .attempts import (
     settle,
     started,
     unclaim,
+    was_written,
 )
 from .control import SIGNALS, Answer, forget, rerun, revoke, revoke_requests, stopped
 from .door import whole
@@ -23,6 +25,7 @@ from .upkeep import expire, follow_up, hold_unknown, rescue, unhold
 __all__ = [
     "SIGNALS",
     "Answer",
+    "anybody_listens",
     "claim",
     "enqueue",
     "expire",
@@ -40,7 +43,9 @@ __all__ = [
     "settle",
     "started",
     "stopped",
+    "tell_ends",
     "unclaim",
     "unhold",
+    "was_written",
     "whole",
 ]

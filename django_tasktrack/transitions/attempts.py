@@ -11,11 +11,12 @@ from .. import states
 from ..changes import Change, Held, NewLink, NewTask, Written
 from ..conf import config
 from ..exceptions import InvalidTask, WorkerLost
-from ..models import Link, TrackedTask
+from ..models import Link, StateChange, TrackedTask
 from ..outcomes import Claim, Error
 from ..payloads import decode
 from ..states import WAITING
 from ..vendors import Vendor
+from . import publishing
 from .door import notify_after_commit, tried_again, vendor_of, whole, write_following
 
 
@@ -33,6 +34,7 @@ def enqueue(
         For the tasks that were not inserted, the id of the one that has their key.
     """
     vendor = vendor_of(using)
+    tasks = publishing.before(tasks)
     if links:
         holders = whole(vendor, lambda: _enqueue_linked(vendor, tasks, links))
     elif any(task.unique_key for task in tasks):
@@ -43,6 +45,7 @@ def enqueue(
         tried_again(vendor, lambda: _insert(vendor, tasks))
     if len(holders) < len(tasks):
         notify_after_commit(vendor, "due")
+        publishing.after(vendor, tasks, holders)
     return holders
 
 
@@ -123,6 +126,21 @@ def settle(vendor: Vendor, changes: Sequence[Change]) -> Written:
         return vendor.write(changes) if changes else Written()
     with transaction.atomic(using=vendor.using):
         return write_following(vendor, changes)
+
+
+def was_written(vendor: Vendor, change: Change) -> bool:
+    """Whether a change that was refused had been written before: the answer to it was lost.
+
+    No other row of history has its lease, worker, state and reason.
+    """
+    rows = StateChange.objects.using(vendor.using).filter(
+        task_id=change.task_id,
+        lease=change.lease,
+        worker=change.worker_id,
+        state=change.target,
+        reason=change.reason[:255],
+    )
+    return rows.exists()
 
 
 def started(claim: Claim, began: float) -> Change:

@@ -16,6 +16,7 @@ from ..models import Goal, TrackedTask, Worker
 from ..states import FINAL, Stage, State
 from ..vendors import Vendor
 from . import links
+from .announcing import revoked_after_commit
 from .door import line, locked, notify_after_commit, vendor_of, whole, write_locked
 
 #: Signals that may end a running body. SIGSTOP and its like would leave it in between.
@@ -108,6 +109,7 @@ def _revoke(
         if answers[task.pk] is Answer.REVOKED
     ]
     write_locked(vendor, goals, at_once)
+    revoked_after_commit(vendor, [change.task_id for change in at_once])
     claimed = [task for task in tasks if answers[task.pk] in _ASKING]
     for task in claimed:
         asked = (task.revoke_request or {}).get("signal")  # a kill is not taken back

@@ -18,6 +18,7 @@ from ..models import Link, TrackedTask
 from ..querysets import TaskQuerySet
 from ..states import Stage, State
 from ..vendors import Vendor
+from . import publishing
 
 #: The open links of some tasks, by task.
 Open = dict[UUID, list[Link]]
@@ -149,7 +150,9 @@ def _break(vendor: Vendor, links: Sequence[Link], task_id: UUID, state: State) -
     ended = rows.filter(task_id__in=[task_id, *doomed], state=Link.State.OPEN)
     ended.exclude(successor_id__in=left).update(state=Link.State.BROKEN)
     if called:
-        vendor.insert([_called(task, task_id) for task in called])
+        new = publishing.before([_called(task, task_id) for task in called])
+        vendor.insert(new)
+        publishing.after(vendor, new)
     return len(called)
 
 

@@ -19,12 +19,15 @@ class TestAppConfig(AppConfig):
 
     @staticmethod
     def _be_what_the_exam_wants() -> None:
-        from tests.exam import failpoints, newer  # not before the apps are there
+        from tests.app import receivers  # not before the apps are there
+        from tests.exam import failpoints, newer
 
         if failpoints.PLAN in os.environ:
             failpoints.install()
         if newer.WANTED in os.environ:
             newer.install()
+        if receivers.BOOK in os.environ:
+            receivers.install()
 
     @staticmethod
     def _connect() -> None:

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from django_tasktrack import AsyncResult, allow_join_result, context, goals, shared_task, task
 from django_tasktrack.declaration import Task
-from django_tasktrack.exceptions import LeaseLost, SoftTimeLimitExceeded
+from django_tasktrack.exceptions import LeaseLost, Reject, SoftTimeLimitExceeded
 from django_tasktrack.models import TrackedTask
 from tests import ledger
 from tests.app import hostile  # noqa: F401  its tasks belong to this app too
@@ -400,3 +400,36 @@ def enqueues_in_a_transaction(number: int, commit: bool) -> str:
         given = noted.delay(number).id
         transaction.set_rollback(not commit)
     return given
+
+
+class Hooked(Task[..., Any]):
+    """A class of tasks that says in the ledger what its hooks are told."""
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        ledger.write("before_start")
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        ledger.write("on_success", [retval, TrackedTask.objects.get(pk=task_id).state])
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        ledger.write("on_failure", [str(exc), TrackedTask.objects.get(pk=task_id).state])
+
+    def after_return(  # noqa: PLR0917  as Celery calls it
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
+        ledger.write("after_return", status)
+
+    def run(self, fail: bool = False) -> str:
+        ledger.write("run", self.AsyncResult(self.request.id or "").state)
+        if fail:
+            raise ValueError("asked to fail")
+        return "done"
+
+
+@task(bind=True)
+def is_rejected(self: Task[..., Any], times: int) -> int:
+    """Puts itself back so often, by what the ledger says."""
+    ledger.write("began")
+    if len(ledger.read(Path(os.environ[ledger.PATH]))) <= times:
+        raise Reject("no room", requeue=True)
+    return self.request.attempt

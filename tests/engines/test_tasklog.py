@@ -66,6 +66,14 @@ def test_failure_comes_with_its_traceback(caplog: pytest.LogCaptureFixture) -> N
     assert second == "    Traceback (most recent call last):"
 
 
+def test_what_a_task_throws_is_a_line_of_information(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        TaskLog().end(CLAIM, end(failed(error())), expected=True)
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_text) == ("INFO", None)
+    assert record.getMessage() == f"{NAMED}failed in 2.500 s: ValueError: no"
+
+
 def test_revoked_task_says_by_whom(caplog: pytest.LogCaptureFixture) -> None:
     request = RevokeRequest(CLAIM.task_id, CLAIM.lease, None, actor="user:ada", reason="runs away")
     change = transitions.stopped(request, 1, began=100.0)

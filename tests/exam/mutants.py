@@ -89,7 +89,213 @@ class Mutant:
 _LATE = (_RACES, "-k", "late_write or of_the_same_attempt")
 _SERVER, _MARIADB = "postgresql", "mysql"
 
+_PATH = "django_tasktrack/"
+_ACKS, _TOLD = "tests/engines/test_acknowledging.py", "tests/test_epilogue.py"
+_LOCAL, _LOCAL_TESTS = _PATH + "pools/local.py", "tests/pools/test_local.py"
+_HEARD, _RUNS = "tests/test_signals.py", "tests/test_runner.py"
+
+#: Of what tells of ends, once they are committed.
+_OF_SIGNALS = (
+    Mutant(
+        "signals: nobody waits where nobody listens",
+        _PATH + "runner.py",
+        "if later is not None and epilogue.is_wanted(self.definition, outcome.transition.target):",
+        "if later is not None:",
+        (_TOLD, "-k", "nobody_listens"),
+    ),
+    Mutant(
+        "signals: prefork, an end that was refused",
+        _CHILD,
+        "        if self._is_committed(number):\n",
+        "        if self._is_committed(number) or number:\n",
+        (_CHILD_TESTS, "-k", "where_it_was_committed"),
+    ),
+    Mutant(
+        "signals: prefork, the answer to an earlier end",
+        _CHILD,
+        "        while self._settled is None or self._settled.number != number:\n",
+        "        while self._settled is None:\n",
+        (_CHILD_TESTS, "-k", "where_it_was_committed"),
+    ),
+    Mutant(
+        "signals: prefork, clean connections after receivers",
+        _CHILD,
+        "            fit = self._clean() and self._surroundings.restore()\n",
+        "            fit = self._surroundings.restore()\n",
+        (_CHILD_TESTS, "-k", "receiver or connections_are_clean"),
+    ),
+    Mutant(
+        "signals: prefork, no further task meanwhile",
+        _CHILD_OF,
+        "if self.retired or self.telling or self.kill_at",
+        "if self.retired or self.kill_at",
+        (_GIVEN, "-k", "that_waits"),
+    ),
+    Mutant(
+        "signals: prefork, what was given ahead goes to others",
+        _PREFORK,
+        "            self._take_back(child)  # it begins nothing before it has told of this end\n",
+        "",
+        (_GIVEN, "-k", "that_waits"),
+    ),
+    Mutant(
+        "signals: prefork, a child that tells is busy",
+        _PREFORK,
+        "            busy = len(self._running) + len(self._telling)\n",
+        "            busy = len(self._running)\n",
+        (_GIVEN, "-k", "that_waits"),
+    ),
+    Mutant(
+        "signals: prefork, what is abandoned while it is told",
+        _PREFORK,
+        "                if child.given or child.telling:\n",
+        "                if child.given:\n",
+        (_GIVEN, "-k", "abandoned"),
+    ),
+    Mutant(
+        "signals: prefork, telling has a time limit",
+        _CHILD_OF,
+        "        self.hard_at = math.inf if hard is None else time.monotonic() + hard\n",
+        "",
+        (_GIVEN, "-k", "telling_has"),
+    ),
+    Mutant(
+        "signals: local pools, an end that was refused",
+        _LOCAL,
+        "            if verdict.wait():\n",
+        "            if verdict.wait() or claim:\n",
+        (_LOCAL_TESTS, "-k", "refused"),
+    ),
+    Mutant(
+        "signals: asyncio, an end that was refused",
+        _ASYNCIO,
+        "            if await verdict:\n",
+        "            if await verdict or claim:\n",
+        (_LOCAL_TESTS, "-k", "refused"),
+    ),
+    Mutant(
+        "signals: asyncio, an end that is not the body's own",
+        _ASYNCIO,
+        "create_future() if told and own else None",
+        "create_future() if told else None",
+        (_LOCAL_TESTS, "-k", "time_limit"),
+    ),
+    Mutant(
+        "signals: the engine waits for what is told",
+        _PATH + "pools/base.py",
+        "len(self._running) + len(self._telling)",
+        "len(self._running)",
+        (_ACKS, "-k", "keeps_the_engine"),
+    ),
+    Mutant(
+        "signals: what was told is no end",
+        _ENGINE,
+        "if isinstance(event, _ENDS)}",
+        "if not isinstance(event, Reported)}",
+        (_ACKS, "-k", "earlier_attempt"),
+    ),
+    Mutant(
+        "signals: what was written instead",
+        _SETTLING,
+        "self._acknowledge(asked, written=change is asked)",
+        "self._acknowledge(asked, written=True)",
+        (_ACKS, "-k", "no_database_takes"),
+    ),
+    Mutant(
+        "signals: an answer that was lost",
+        _SETTLING,
+        "written=self._was_written(refused)",
+        "written=False",
+        (_ACKS, "-k", "answer_was_lost"),
+    ),
+    Mutant(
+        "signals: an end that was refused",
+        _SETTLING,
+        "written=self._was_written(refused)",
+        "written=True",
+        (_ACKS, "-k", "fence_refuses"),
+    ),
+    Mutant(
+        "signals: another's end",
+        _ATTEMPTS,
+        "        reason=change.reason[:255],\n    )\n    return rows",
+        "    )\n    return rows",
+        (_ACKS, "-k", "another_s_word"),
+    ),
+    Mutant(
+        "signals: a failure is told once",
+        _SETTLING,
+        "(change.target is State.FAILURE and not is_told)",
+        "(change.target is State.FAILURE)",
+        (_ACKS, "-k", "told_twice"),
+    ),
+    Mutant(
+        "signals: published with the commit",
+        _PATH + "transitions/publishing.py",
+        "    transaction.on_commit(partial(_tell_all, inserted), using=vendor.using, robust=True)\n",
+        "    _tell_all(inserted)\n",
+        (_HEARD, "-k", "rolled_back or after_the_commit"),
+    ),
+    Mutant(
+        "signals: revoked with the commit",
+        _PATH + "transitions/announcing.py",
+        "    transaction.on_commit(tell, using=vendor.using, robust=True)\n",
+        "    tell()\n",
+        (_HEARD, "-k", "rolled_back or once_it_is_committed"),
+    ),
+    Mutant(
+        "signals: whatever a receiver raises",
+        _PATH + "signals.py",
+        "        except BaseException:  # ``SystemExit`` of a receiver ends nothing\n",
+        "        except Exception:\n",
+        (_HEARD, "-k", "raises_is_logged"),
+    ),
+    Mutant(
+        "signals: whatever a hook raises",
+        _PATH + "epilogue.py",
+        "        except BaseException:\n            claim",
+        "        except Exception:\n            claim",
+        (_TOLD, "-k", "hook_raises"),
+    ),
+    Mutant(
+        "signals: no retry after the end",
+        _PATH + "bound.py",
+        "        if not running.is_open:\n",
+        "        if running is None:\n",
+        (_TOLD, "-k", "still_itself"),
+    ),
+    Mutant(
+        "reject: its attempt does not count",
+        _PATH + "changes.py",
+        "attempt=-1 if outcome.transition is states.RELEASE else 0,",
+        "attempt=0,",
+        (_RUNS, "-k", "puts_it_back"),
+    ),
+    Mutant(
+        "reject: not in a circle",
+        _PATH + "outcomes.py",
+        "delay=REJECTED_PAUSE, ",
+        "",
+        (_RUNS, "-k", "puts_it_back"),
+    ),
+    Mutant(
+        "retry: the arguments of a task stay",
+        _PATH + "bound.py",
+        '        _check_same(running.claim.args, args, "args")\n',
+        "",
+        ("tests/test_declaration.py", "-k", "changes_them"),
+    ),
+    Mutant(
+        "result: a task does not wait for itself",
+        _PATH + "result.py",
+        "        if self._own_attempt():\n",
+        "        if self._absent_state:\n",
+        ("tests/test_declaration.py", "-k", "asks_for_itself"),
+    ),
+)
+
 MUTANTS = (
+    *_OF_SIGNALS,
     Mutant(
         "canvas: all that a task waits for",
         _LINKS,
@@ -788,15 +994,15 @@ MUTANTS = (
     Mutant(
         "terminate: no further task while being killed",
         _CHILD_OF,
-        "if self.retired or self.kill_at != math.inf or self.signals:",
-        "if self.retired or self.signals:",
+        "if self.retired or self.telling or self.kill_at != math.inf or self.signals:",
+        "if self.retired or self.telling or self.signals:",
         (_ENDS, "-k", "no_further_task"),
     ),
     Mutant(
         "soft limit: no further task while the signal is on its way",
         _CHILD_OF,
-        "if self.retired or self.kill_at != math.inf or self.signals:",
-        "if self.retired or self.kill_at != math.inf:",
+        "if self.retired or self.telling or self.kill_at != math.inf or self.signals:",
+        "if self.retired or self.telling or self.kill_at != math.inf:",
         (_GIVEN,),
     ),
     Mutant(
@@ -982,9 +1188,10 @@ MUTANTS = (
     Mutant(
         "asyncio: the end is told before the connections are looked at",
         _ASYNCIO,
-        "            self._post(Finished(claim, outcome, began, ended))\n        self._clean(outcome)\n",
+        "            self._post(Finished(claim, outcome, began, ended, waits=bool(verdict)))\n"
+        "        self._clean(outcome)\n",
         "            await sync_to_async(clean_connections)()\n"
-        "            self._post(Finished(claim, outcome, began, ended))\n",
+        "            self._post(Finished(claim, outcome, began, ended, waits=bool(verdict)))\n",
         (_LOOP, "-k", "shared_thread"),
     ),
     Mutant(
@@ -1070,9 +1277,9 @@ MUTANTS = (
         "prefork: connections are clean before the end is told",
         _CHILD,
         "        fit = self._clean() and self._surroundings.restore()\n"
-        "        self._send(Done(number, outcome, began, ended, _memory(), fit).packed())\n",
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit, bool(told)).packed())\n",
         "        fit = self._surroundings.restore()\n"
-        "        self._send(Done(number, outcome, began, ended, _memory(), fit).packed())\n"
+        "        self._send(Done(number, outcome, began, ended, _memory(), fit, bool(told)).packed())\n"
         "        self._clean()\n",
         (_CHILD_TESTS,),
     ),
@@ -1194,13 +1401,13 @@ MUTANTS = (
     Mutant(
         "retry: the limit of what is retried by itself",
         "django_tasktrack/runner.py",
-        " and not exhausted(claim.retries, claim.max_retries)",
+        " and not exhausted(claim.retries, limit)",
         "",
         ("tests/test_runner.py", "-k", "last_allowed_attempt"),
     ),
     Mutant(
         "retry: the limit of self.retry()",
-        "django_tasktrack/declaration.py",
+        "django_tasktrack/bound.py",
         "if exhausted(claim.retries, claim.max_retries if max_retries is None else max_retries):",
         "if exc is self:",
         ("tests/test_declaration.py", "tests/test_runner.py", "-k", "exhausted"),

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.db import connection
 
-from django_tasktrack import task
+from django_tasktrack import signals, task
 from django_tasktrack.declaration import Task
+from django_tasktrack.epilogue import Epilogue
 from django_tasktrack.outcomes import failed, retry_later, succeeded
-from django_tasktrack.pools import child
+from django_tasktrack.pools import child, hygiene
 from django_tasktrack.pools.child import Child, Done
 from django_tasktrack.pools.inbox import WorkersInbox, socket_pair
 from django_tasktrack.pools.link import Link
 from django_tasktrack.states import State
 from tests.app import tasks
+from tests.listening import Heard, listening, names
 from tests.pools.test_asyncio import claim
 
 #: What the body below does before it asks whether it is to end.
@@ -134,3 +139,117 @@ def test_an_end_is_the_same_when_it_has_been_packed() -> None:
     ):
         done = Done(7, outcome, 1.0, 2.0, 3, True)
         assert Done.unpacked(done.packed()) == done
+
+
+# Signals of its end
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Heard]]:
+    with listening(signals.task_success, signals.task_postrun) as heard:
+        yield heard
+
+
+def messages(worker: Worker) -> list[Any]:
+    return list(worker.link.receive())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_nobody_listens_a_child_does_not_wait(worker: Worker) -> None:
+    assert worker.runs(tasks.echo.name).waits is False
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("written", [True, False])
+def test_an_end_is_told_where_it_was_committed_and_not_where_it_was_refused(
+    worker: Worker, heard: list[Heard], written: bool
+) -> None:
+    for number, answer in ((6, not written), (7, written)):
+        heard.clear()
+        messages(worker)
+        worker.link.send(child.Settled(number, answer))
+        assert worker.child._run(number, claim(lease=1)._replace(name=tasks.echo.name))
+    done, rested = messages(worker)
+    assert Done.unpacked(done).waits
+    assert rested == child.Rested(7)
+    assert names(heard) == (["task_success", "task_postrun"] if written else [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_end_is_told_after_the_worker_has_heard_of_it_and_then_connections_are_clean_again(
+    worker: Worker, heard: list[Heard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    clean, tell = hygiene.clean_connections, Epilogue.tell
+
+    def noted_clean() -> None:
+        order.append(f"clean after {len(messages(worker))}")
+        clean()
+
+    def noted_tell(epilogue: Epilogue) -> None:
+        order.append(f"tell after {len(messages(worker))}")
+        tell(epilogue)
+
+    monkeypatch.setattr(child, "clean_connections", noted_clean)
+    monkeypatch.setattr(Epilogue, "tell", noted_tell)
+    worker.link.send(child.Settled(7, True))
+    worker.child._run(7, claim(lease=1)._replace(name=tasks.echo.name))
+    assert order == ["clean after 0", "tell after 1", "clean after 0"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_whose_worker_is_gone_tells_nothing(worker: Worker, heard: list[Heard]) -> None:
+    worker.inbox.put(7, claim(lease=1)._replace(name=tasks.echo.name))
+    threading.Timer(0.2, worker.link.close).start()
+    worker.child.main()
+    assert heard == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_that_waits_takes_no_other_claim(worker: Worker, heard: list[Heard]) -> None:
+    for number in (7, 8):
+        worker.inbox.put(number, claim(lease=1)._replace(name=tasks.echo.name))
+    taken: list[set[int]] = []
+
+    def answer() -> None:
+        taken.append(worker.inbox.take_back())
+        worker.link.send(child.Settled(7, True))
+        worker.link.send(None)
+
+    threading.Timer(0.2, answer).start()
+    worker.child.main()
+    assert taken == [{8}]
+    assert len(heard) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_receiver_leaves_open_is_rolled_back(worker: Worker) -> None:
+    def leaves_a_transaction(**given: Any) -> None:
+        connection.set_autocommit(False)
+
+    signals.task_success.connect(leaves_a_transaction)
+    try:
+        worker.link.send(child.Settled(7, True))
+        worker.child._run(7, claim(lease=1)._replace(name=tasks.echo.name))
+    finally:
+        signals.task_success.disconnect(leaves_a_transaction)
+    assert connection.connection is None or connection.get_autocommit()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_tells_that_its_process_begins_and_ends() -> None:
+    (ours, theirs), (receiver, sender) = socket.socketpair(), socket_pair()
+    inbox, link = WorkersInbox(receiver.dup(), sender), Link(ours)
+    inbox.put(1, claim(lease=1)._replace(name=tasks.echo.name))
+    link.send(None)
+    handler = signal.getsignal(child.SOFT_LIMIT_SIGNAL)
+    process = (signals.worker_process_init, signals.worker_process_shutdown)
+    try:
+        with listening(*process, signals.task_prerun) as heard:
+            child.child_main("w1@host", theirs, receiver)
+    finally:
+        signal.signal(child.SOFT_LIMIT_SIGNAL, handler)
+        for end in (link, inbox, theirs, receiver):
+            end.close()
+    assert names(heard) == ["worker_process_init", "task_prerun", "worker_process_shutdown"]
+    assert heard[-1].given == {"pid": os.getpid(), "exitcode": 0}

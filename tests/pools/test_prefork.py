@@ -5,22 +5,35 @@ from __future__ import annotations
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
+from django_tasktrack import signals
 from django_tasktrack.ids import new_id
 from django_tasktrack.outcomes import Claim, Report, succeeded
 from django_tasktrack.pools import prefork
-from django_tasktrack.pools.base import Died, Event, Finished, PoolOptions, Reported
-from django_tasktrack.pools.child import Done, Revoke, Told
+from django_tasktrack.pools.base import Died, Event, Finished, Free, PoolOptions, Reported
+from django_tasktrack.pools.child import (
+    SOFT_LIMIT_SIGNAL,
+    Done,
+    Rested,
+    Revoke,
+    Settled,
+    ToChild,
+    Told,
+)
+from django_tasktrack.pools.child import Child as RealChild
 from django_tasktrack.pools.childprocess import OVERTAKEN_AFTER
 from django_tasktrack.pools.forkserver import Exited, Signalled, Spawned
 from django_tasktrack.pools.inbox import Inbox, socket_pair
 from django_tasktrack.pools.link import Link
 from django_tasktrack.pools.prefork import PreforkPool
+from tests.app import tasks
+from tests.listening import listening
 from tests.pools import test_asyncio
 
 
@@ -46,11 +59,15 @@ class Child:
         self.number, claim = taken
         return claim
 
-    def ends(self, seconds: float = 0.0001, *, fit: bool = True) -> None:
+    def ends(self, seconds: float = 0.0001, *, fit: bool = True, waits: bool = False) -> None:
         """It tells the end of what it runs."""
         now = time.monotonic()
-        done = Done(self.number, succeeded("null"), now - seconds, now, 0, fit)
+        done = Done(self.number, succeeded("null"), now - seconds, now, 0, fit, waits)
         self.link.send(done.packed())
+
+    def hears(self) -> list[ToChild]:
+        """What the worker has said."""
+        return list(self.link.receive())
 
 
 class PlayedServer:
@@ -493,3 +510,174 @@ def test_what_a_thread_says_after_its_body_s_end_is_not_the_next_task_s(stage: S
     stage.turn()
     told = [event for event in stage.events if isinstance(event, Reported)]
     assert [(event.claim, event.report.current) for event in told] == [(given[2], 1.0)]
+
+
+# An end that the child waits for, because somebody wants to be told of it
+
+
+def waiting(stage: Stage, count: int = 6) -> tuple[Child, list[Claim]]:
+    """A child that has ended the first of these claims and waits, and was given others behind it."""
+    stage.knows_bodies_are_short()
+    given = claims(count)
+    stage.pool.submit(given)
+    stage.turn()
+    one = stage.children[0]
+    assert one.takes() == given[0]
+    one.ends(waits=True)
+    stage.turn()
+    return one, given
+
+
+def test_a_child_that_waits_is_told_when_its_end_is_committed(stage: Stage) -> None:
+    one, given = waiting(stage)
+    (finished,) = stage.events
+    assert isinstance(finished, Finished)
+    assert finished.waits
+    assert one.hears() == [], "nobody knows yet"
+    stage.pool.acknowledge(given[0], written=True)
+    assert one.hears() == [Settled(one.number, True)]
+    one.link.send(Rested(one.number))
+    stage.turn()
+    assert stage.events[1:] == [Free(given[0])]
+
+
+def test_a_child_that_waits_runs_nothing_meanwhile_and_what_it_had_goes_to_others(
+    stage: Stage,
+) -> None:
+    one, given = waiting(stage)
+    two = stage.children[1]
+    ended = [two.takes()]
+    while ended[-1]:
+        two.ends()
+        stage.turn()
+        ended.append(two.takes())
+    assert set(ended[:-1]) == set(given[1:]), "all but the first have run there"
+    assert one.takes() is None
+    assert stage.pool.load() == (0, 1), "it is busy"
+    stage.pool.submit(more := claims(3))
+    stage.turn()
+    assert one.takes() is None
+    stage.pool.acknowledge(given[0], written=False)
+    assert one.hears() == [Settled(one.number, False)]
+    assert two.takes() == more[0]
+    one.link.send(Rested(one.number))
+    stage.turn()
+    stage.pool.submit(last := claims(1))
+    stage.turn()
+    assert one.takes() == last[0], "it takes others again"
+
+
+def test_an_end_that_was_told_is_not_killed_for(stage: Stage) -> None:
+    _, given = waiting(stage)
+    assert not stage.pool.terminate(given[0].task_id, "SIGTERM")
+    assert not stage.pool.has(given[0].task_id)
+    assert stage.server.sent == []
+
+
+def test_a_child_that_dies_while_it_tells_costs_no_task(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, given = waiting(stage, count=1)
+    stage.pool.acknowledge(given[0], written=True)
+    stage.turn(Exited(one.pid, "signal SIGSEGV"))
+    assert stage.events[1:] == [Free(given[0])]
+    assert "ended while the end of" in caplog.text
+    assert stage.pool.load() == (0, 0)
+    stage.pool.acknowledge(given[0], written=True)  # late: it is gone
+
+
+def test_a_worn_child_tells_before_it_ends(stage: Stage) -> None:
+    stage.pool.submit(given := claims(1))
+    stage.turn()
+    one = stage.children[0]
+    one.takes()
+    one.ends(fit=False, waits=True)
+    stage.turn()
+    stage.pool.acknowledge(given[0], written=True)
+    assert one.hears() == [None, Settled(one.number, True)]
+    one.link.send(Rested(one.number))
+    stage.turn(Exited(one.pid, "exit code 0"))
+    assert stage.events[1:] == [Free(given[0])]
+    assert len(stage.children) == 3, "it is replaced at once"
+
+
+def test_what_is_abandoned_while_it_is_told_ends(stage: Stage) -> None:
+    one, given = waiting(stage, count=1)
+    stage.pool.abandon()
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)]
+    assert stage.pool.load() == (0, 0)
+    one.link.send(Rested(one.number))
+    stage.turn(Exited(one.pid, "signal SIGKILL"))
+    assert stage.ended() == given
+    assert len(stage.events) == 1
+
+
+@pytest.mark.parametrize("stage", [{"time_limit": 0.02}], indirect=True)
+def test_telling_has_the_time_limit_of_its_task(stage: Stage) -> None:
+    one, given = waiting(stage, count=1)
+    time.sleep(0.03)
+    stage.turn()
+    assert stage.server.sent == [], "it only waits"
+    stage.pool.acknowledge(given[0], written=True)
+    time.sleep(0.03)
+    stage.turn()
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("stage", [{"least": 1}], indirect=True)
+def test_a_child_that_tells_is_not_idle(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = waiting(stage, count=1)
+    monkeypatch.setattr(prefork, "_KEEP_IDLE", 0.0)
+    stage.turn()
+    assert one.hears() == []
+    assert stage.children[1].hears() == [None], "the other one is"
+
+
+def test_an_end_that_nobody_has_told_is_nonsense(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, _ = waiting(stage, count=1)
+    one.link.send(Rested(one.number + 7))
+    stage.turn()
+    assert stage.server.sent == [(one.pid, signal.SIGKILL)]
+    assert "an end that it has not told" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_pool_and_a_child_understand_each_other(stage: Stage) -> None:
+    """Ends that are waited for, one after the other, with the child's own code at the other end."""
+    stage.knows_bodies_are_short()
+    one, two = stage.pool._children.values()
+    stage.pool._retire(two)
+    given = [claim._replace(name=tasks.echo.name) for claim in claims(5)]
+    refused = given[2]
+    stage.pool.submit(given)
+    ended: list[str] = []
+
+    def serve() -> None:
+        deadline = time.monotonic() + 10
+        while len([event for event in stage.events if isinstance(event, Free)]) < len(given):
+            assert time.monotonic() < deadline
+            seen = len(stage.events)
+            stage.turn()
+            for event in stage.events[seen:]:
+                if isinstance(event, Finished):
+                    ended.append(str(event.claim.task_id))
+                    stage.pool.acknowledge(event.claim, written=event.claim != refused)
+        stage.pool._retire(one)
+
+    played = stage.children[0]
+    handler = signal.getsignal(SOFT_LIMIT_SIGNAL)
+    worker = threading.Thread(target=serve)
+    try:
+        with listening(signals.task_postrun) as heard:
+            worker.start()
+            RealChild(played.link, played.inbox, "w1@host").main()
+            worker.join(10)
+    finally:
+        signal.signal(SOFT_LIMIT_SIGNAL, handler)
+    assert ended == [str(claim.task_id) for claim in given]
+    assert [one.given["task_id"] for one in heard] == [
+        task_id for task_id in ended if task_id != str(refused.task_id)
+    ]
+    assert stage.pool.load() == (0, 0)
