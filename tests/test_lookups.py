@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import models
+from django.db import connection, models  # noqa: F401  conditions of skipping name it
 
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import TrackedTask
