@@ -249,8 +249,10 @@ class TrackedTask(models.Model):
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[CheckMessage]:
-        """Without the warning that conditions of indexes are ignored: ``PartialIndex`` replaces them."""
-        return [message for message in super().check(**kwargs) if message.id != "models.W037"]
+        """Without the warnings that conditions are ignored: ``PartialUnique`` and ``PartialIndex`` are made
+        without them."""
+        ignored = ("models.W036", "models.W037")
+        return [message for message in super().check(**kwargs) if message.id not in ignored]
 
     @property
     def is_finished(self) -> bool:
