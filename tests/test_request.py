@@ -42,7 +42,10 @@ def test_a_claim_is_told_under_celery_s_names() -> None:
 def test_what_a_row_says_of_others_is_told() -> None:
     ids = {name: uuid4() for name in ("root_id", "parent_id", "group_id")}
     claim = make_claim(**ids, headers='{"trace": 1, "origin": "web@host"}', ignore_result=True)
-    for one in (claim, TrackedTask(**ids, headers=json.loads(claim.headers), ignore_result=True)):
+    for one in (
+        claim,
+        TrackedTask(**ids, headers=json.loads(claim.headers or ""), ignore_result=True),
+    ):
         request = Request(id="x", **related(one, "x"))
         assert (request.root_id, request.parent_id, request.group) == tuple(map(str, ids.values()))
         assert (request.headers["trace"], request.origin) == (1, "web@host")

@@ -85,12 +85,8 @@ def test_what_annotates_nothing_is_a_wrong_setting(given: Any, words: str) -> No
 
 
 def test_every_option_of_tasks_can_be_given_but_who_they_are() -> None:
-    assert set(OPTIONS) - {"rate_limit"} == set(OPTION_NAMES) - {
-        "name",
-        "aliases",
-        "bind",
-        "schedule",
-    }
+    who = {"name", "aliases", "bind", "schedule", "base"}
+    assert set(OPTIONS) - {"rate_limit"} == set(OPTION_NAMES) - who
 
 
 # Aliases

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.conf import LazySettings
 from django.test import override_settings
 
 from django_tasktrack import transitions
@@ -53,10 +54,11 @@ def test_settings_of_the_worker_are_followed() -> None:
         assert (found.pool, found.concurrency) == ("threads", 3)
 
 
-def test_ignored_result_leaves_state_and_history() -> None:
+def test_ignored_result_leaves_state_and_history(settings: LazySettings) -> None:
+    ignoring = {"task_ignore_result": True, "STORE_ERRORS_EVEN_IF_IGNORED": False}
+    settings.TASKTRACK = {**settings.TASKTRACK, **ignoring}
     done, failed = tasks.echo.delay("secret"), tasks.fails.delay()
-    settings = {"task_ignore_result": True, "STORE_ERRORS_EVEN_IF_IGNORED": False}
-    with worker(tasktrack=settings):
+    with worker(tasktrack=ignoring):
         assert done.get(timeout=20) is None
         with pytest.raises(TaskFailure):
             failed.get(timeout=20)
