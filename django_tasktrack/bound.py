@@ -47,9 +47,9 @@ class Bound:
         """Tells how far the running task is."""
         return TaskProgress(context.require("self.progress"))
 
-    def AsyncResult(self, task_id: UUID | str) -> AsyncResult:  # noqa: N802  Celery's name
-        """What became of a task; of the running one, what it is doing."""
-        return AsyncResult(task_id)
+    def AsyncResult(self, task_id: UUID | str | None) -> AsyncResult:  # noqa: N802  Celery's name
+        """What became of a task; of the running one, what it is doing. Nothing has the id None."""
+        return AsyncResult(task_id or "")
 
     def update_state(
         self,

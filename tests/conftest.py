@@ -15,7 +15,7 @@ from . import databases, invariants, ledger, routed, workers
 from .exam import report
 
 #: Folders whose tests run real workers: they commit, and the invariants hold after each.
-_LIVE = tuple(Path(__file__).parent / name for name in ("live", "exam"))
+_LIVE = tuple(Path(__file__).parent / name for name in ("live", "rows", "exam"))
 
 # A machine that is busy is no fault of the code under test.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -22,7 +22,7 @@ from django_tasktrack.declaration import Task
 from django_tasktrack.exceptions import LeaseLost, Reject, SoftTimeLimitExceeded
 from django_tasktrack.models import TrackedTask
 from tests import ledger
-from tests.app import hostile  # noqa: F401  its tasks belong to this app too
+from tests.app import hostile, snippets  # noqa: F401  their tasks belong to this app too
 from tests.app.kinds import Color
 from tests.app.models import Entry
 
