@@ -272,7 +272,8 @@ def _between(of: Rule, start: datetime | None, since: datetime, now: datetime) -
 def aware(at: datetime) -> datetime:
     """A time of a row, in UTC."""
     if at.tzinfo is None:  # without USE_TZ
-        return at.replace(tzinfo=zone_of("")).astimezone(UTC)
+        # A column cannot say which pass of an hour it means, and PostgreSQL answers the second always.
+        return at.replace(tzinfo=zone_of(""), fold=0).astimezone(UTC)
     return at.astimezone(UTC)
 
 

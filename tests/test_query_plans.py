@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -142,7 +143,7 @@ def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "EXPLAIN (ANALYZE, FORMAT JSON) " + glance.queues_of([]) + postgresql._CLAIM,
-            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10},
+            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10, "after": UUID(int=0)},
         )
         told = cursor.fetchone()[0]
     plans = Plans()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -188,4 +188,4 @@ def test_relations_of_tasks_that_tasks_enqueue() -> None:
 def test_asynchronous_code_waits_for_many() -> None:
     results = some((1, 1), (2, 2))
     work()
-    assert asyncio.run(results.aget(timeout=1)) == [2, 4]
+    assert async_to_sync(results.aget)(timeout=1) == [2, 4]

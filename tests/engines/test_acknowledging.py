@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connections
 
 from django_tasktrack import registry, signals, states, transitions
 from django_tasktrack.changes import Change, Written
@@ -346,6 +346,7 @@ def test_whoever_asks_the_table_in_a_receiver_sees_the_end_that_is_told(kind: ty
 
     def receiver(signal: Signal, task_id: str, state: str = "FAILURE", **given: Any) -> None:
         seen.append((signal.name, state, TrackedTask.objects.get(pk=task_id).state))
+        connections.close_all()  # a worker's process ends with its threads; this one does not
 
     results = [tasks.add.delay(1, 2), tasks.fails.delay(), tasks.sleeps.delay(0.01)]
     results.append(tasks.flaky.delay(2))

@@ -13,5 +13,5 @@ from tests.workers import WorkerProcess, worker
 @pytest.fixture
 def running(book: Path) -> Iterator[WorkerProcess]:
     """Threads start fast; where a process has to be killed, a test starts its own."""
-    with worker("-P", "threads", "-c", "4") as one:
+    with worker("-P", "threads", "-c", "4", "-Q", "default,mail,low-priority") as one:
         yield one

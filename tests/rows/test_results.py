@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 
 from django_tasktrack import AsyncResult
@@ -73,7 +73,7 @@ def test_a5_getting_the_result() -> None:
     assert "ZeroDivisionError" in (r.traceback or "")
     assert divide.delay(6, 3).wait(timeout=10) == 2
     good = divide.delay(6, 3)
-    assert asyncio.run(good.aget(timeout=10)) == 2
+    assert async_to_sync(good.aget)(timeout=10) == 2
     good.forget()
     assert good.get() is None
     assert good.state == "SUCCESS"
