@@ -107,9 +107,7 @@ def preparing(definition: Definition, options: Options) -> Prepare:
             task_id=own_id or new_id(),
             args=serialize(list(args), "args"),
             kwargs=serialize(dict(kwargs), "kwargs") if kwargs else "{}",
-            unique_key=None
-            if awaited
-            else _unique_key(definition, args, kwargs, options.unique_key),
+            unique_key=_unique_key(definition, args, kwargs, options.unique_key, whole=not awaited),
         )
         return new if place is None else place(new, args, kwargs)
 
@@ -216,11 +214,23 @@ def _existing(tasks: Sequence[NewTask], using: str) -> UUID:
 
 
 def _unique_key(
-    definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any], given: str | None
+    definition: Definition,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    given: str | None,
+    *,
+    whole: bool,
 ) -> str | None:
-    """The key of this call, or else the one that its task makes of its arguments."""
+    """The key of this call, or else the one that its task makes of its arguments.
+
+    Args:
+        definition: of the task.
+        args, kwargs: of the call.
+        given: with the call.
+        whole: whether all arguments are known.
+    """
     key = given
-    if key is None and definition.unique_key is not None:
+    if key is None and whole and definition.unique_key is not None:
         key = definition.unique_key(*args, **kwargs)
     return None if key is None else checked.word(key, f"unique_key of {definition.name}", 255)
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from .failures import failure
+from .failures import failure, why_revoked
 from .models import TrackedTask
 from .registry import Definition
 from .request import Request, related
 from .serializers import readable
+from .states import State
 from .vendors import task_database
 
 #: The header that names the failed task.
@@ -36,7 +37,8 @@ def arguments(definition: Definition, headers: Any, own: Sequence[Any]) -> Seque
     if count(definition, own) == 3:
         row = TrackedTask.objects.using(task_database()).filter(pk=UUID(failed)).first()
         if row is not None:
-            return (_request(row), failure(row), row.traceback)
+            error = failure(row) if row.state == State.FAILURE else why_revoked(row)
+            return (_request(row), error, row.traceback)
     return (failed,)
 
 

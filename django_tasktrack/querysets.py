@@ -78,7 +78,12 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
     def not_awaited(self) -> Self:
         """Without those whose value is still to be passed on to a task that waits."""
         links = self.model._meta.get_field("links").related_model
-        waiting = links._base_manager.filter(task=OuterRef("pk"), successor__stage=Stage.BLOCKED)
+        # A revoked one may be run again, and asks for it then.
+        waiting = links._base_manager.filter(
+            Q(successor__stage=Stage.BLOCKED) | Q(successor__state=State.REVOKED),
+            task=OuterRef("pk"),
+            state__in=(0, 1),  # open, passed: not handed over yet
+        )
         return self.exclude(Q(followed=True) & Exists(waiting))
 
     def in_state(self, state: str) -> Self:

@@ -145,10 +145,11 @@ class AsyncResult:
     @staticmethod
     def read_together(results: Iterable[AsyncResult]) -> None:
         """Read these results by one query."""
-        asked = {result._uuid: result for result in results if result._uuid}
-        rows = {row.pk: row for row in _rows().many(asked)} if asked else {}
-        for task_id, result in asked.items():
-            result._row = rows.get(task_id)
+        asked = [result for result in results if result._uuid]
+        ids = {result._uuid for result in asked}
+        rows = {row.pk: row for row in _rows().many(ids)} if ids else {}
+        for result in asked:
+            result._row = rows.get(result._uuid)
 
     # State
 

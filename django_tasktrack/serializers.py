@@ -15,7 +15,7 @@ from . import packing, unpacking
 from .conf import config
 from .exceptions import PayloadError
 from .packing import MARK
-from .payloads import encode, rewritten
+from .payloads import MAX_DEPTH, encode, rewritten
 
 Serialize = Callable[[Any, str], str]
 
@@ -95,7 +95,10 @@ def _listed(values: Sequence[Any]) -> str:
 def _within_tags(value: Any) -> Any:
     if _is(value, "tagged"):
         return value["value"]
-    return packing.pack(value["value"] if _is(value, "json") else value, "a value", level=1)
+    plain = value["value"] if _is(value, "json") else value
+    return packing.pack(
+        plain, "a value", level=-MAX_DEPTH
+    )  # its depth was checked when it was given
 
 
 def _is(value: Any, kind: str) -> bool:

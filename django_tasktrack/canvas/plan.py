@@ -18,7 +18,7 @@ from ..payloads import encode
 from ..result import AsyncResult
 from ..result_sets import GroupResult
 from .builtin import accumulate
-from .shapes import chain, chord, group
+from .shapes import chain, chord, group, xmap, xstarmap
 from .signatures import Signature, listed
 
 #: Options of a whole that are meant for what begins it.
@@ -110,7 +110,14 @@ class Plan:
 
     def tasks(self) -> list[NewTask]:
         """The tasks, which know whether others follow them."""
-        return [task._replace(followed=task.task_id in self._numbers) for task in self._tasks]
+        handed_on = {link.task_id for link in self.links if link.place is not None}
+        return [
+            task._replace(
+                followed=task.task_id in self._numbers,
+                ignore_result=task.ignore_result and task.task_id not in handed_on,
+            )
+            for task in self._tasks
+        ]
 
     def lay(
         self, one: Signature, before: Laid | None = None, inherited: Inherited | None = None
@@ -164,7 +171,9 @@ class Plan:
         group_id = new_id() if given_id is None else required_id(given_id)
         members = [one.clone(whole.args) for one in whole.tasks] if whole.args else whole.tasks
         if before and len(before.tails) > 1 and len(members) > 1:
-            before = self._lay_task(accumulate.s(), before, Inherited(on_error=own.on_error))
+            before = self._lay_task(accumulate.s(), before, _where(own))
+        if before and not members:  # what follows waits all the same, and gets the list of nothing
+            return self._lay_task(accumulate.si([]), before, _where(own))
         of_members = Inherited(options, own.on_error, group_id)
         laid = [self.lay(member, before, of_members) for member in members]
         results = [result for one in laid for result in _results_of(one.result)]
@@ -173,7 +182,7 @@ class Plan:
         return Laid(tails, collects=True, result=GroupResult(group_id, results, parent=parent))
 
     def _lay_task(self, one: Signature, before: Laid | None, own: Inherited) -> Laid:
-        options = dict(own.options)
+        options = {**_of_mapped(one), **own.options}
         waits, passes = bool(before and before.tails), bool(before) and not one.immutable
         delay = options.pop("countdown", None) if waits else None
         self.own_ids = self.own_ids or options.get("task_id") is not None
@@ -227,6 +236,21 @@ class Plan:
         planned = prepare(errback.args, errback.kwargs, awaited=awaited)
         values = planned._asdict()
         return encode({name: values[name] for name in _OF_ERRBACKS}, "link_error")
+
+
+def _where(own: Inherited) -> Inherited:
+    """What the package's own task between others has from the whole."""
+    kept = ("queue", "priority", "expires", "owner")
+    return Inherited({name: own.options[name] for name in kept if name in own.options})
+
+
+def _of_mapped(one: Signature) -> dict[str, Any]:
+    """Where calls of a task go that are made by one of the package's own."""
+    if not isinstance(one, (xmap, xstarmap)):
+        return {}
+    mapped = registry.get(one.args[0])
+    said = {"queue": mapped.queue, "priority": mapped.priority}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _results_of(result: AsyncResult | GroupResult) -> Sequence[AsyncResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ..declaration import Task
 from ..exceptions import InvalidTask
@@ -22,6 +22,20 @@ class _Shape(Signature):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Enqueue it, with these arguments for what runs first."""
         return self.apply_async(args, **options)
+
+    def clone(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """A copy with more arguments for what runs first, and other options."""
+        if kwargs:
+            raise TypeError(
+                f"A {self.kind} takes no keyword arguments: {', '.join(kwargs)}."
+                " Hint: give them to the signatures that it is made of."
+            )
+        return super().clone(args, None, **options)
 
     def _revive(self) -> None:
         super()._revive()
@@ -90,7 +104,8 @@ class chord(_Shape):  # noqa: N801
     kind: ClassVar[str] = "chord"
 
     def __init__(self, header: Any, body: Some | None = None, **options: Any) -> None:
-        parts = header.tasks if isinstance(header, group) else _several([header])
+        is_plain = isinstance(header, group) and not header.options and not header.args
+        parts = header.tasks if is_plain else _several([header])
         made = None if body is None else signature(body)
         super().__init__({"header": parts, "body": made}, **options)
 

@@ -182,7 +182,7 @@ class Settling:
         """Write progress; what the database cannot take is dropped, and holds up nothing else."""
         try:
             self._vendor.write_progress(writes)
-        except (*errors.TROUBLE, ValueError) as error:
+        except (*errors.TROUBLE, ValueError, TypeError) as error:
             if not errors.may_be_the_data_s(error):
                 raise
             if len(writes) > 1:
@@ -196,7 +196,7 @@ class Settling:
         """Write a batch; if the database refuses it, halve it until the culprit stands alone."""
         try:
             written = transitions.settle(self._vendor, batch)
-        except (*errors.TROUBLE, ValueError) as error:
+        except (*errors.TROUBLE, ValueError, TypeError) as error:
             if not errors.may_be_the_data_s(error):
                 raise
             if len(batch) == 1:
@@ -216,6 +216,8 @@ class Settling:
             is_told = self._acknowledge(asked, written=change is asked)
             if change.target is State.REVOKED or (change.target is State.FAILURE and not is_told):
                 untold.append(change.task_id)
+            if change.releases:  # what waited for it may be due
+                self._claiming.look_now()
             if change.delay is not None:  # it runs again: look when its time has come
                 self._claiming.look_at(time.monotonic() + change.delay)
         for task_id in written.stale:
@@ -264,7 +266,7 @@ class Settling:
             goal_id=change.goal_id,
         )
         written = None
-        with contextlib.suppress(*errors.TROUBLE, ValueError):
+        with contextlib.suppress(*errors.TROUBLE, ValueError, TypeError):
             written = transitions.settle(self._vendor, [failure])
         if written is None:
             self._outbox.put_off(change.task_id, PUT_OFF)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, TextField
+from django.db.models import Exists, F, OuterRef, TextField
 from django.db.models.functions import Cast
 
 from .. import serializers, states
 from ..changes import Change, NewTask, Release
+from ..exceptions import TasktrackError
 from ..ids import new_id
 from ..models import Link, TrackedTask
 from ..querysets import TaskQuerySet
 from ..states import Stage, State
 from ..vendors import Vendor
-from . import publishing
+from . import announcing, publishing
 
 #: The open links of some tasks, by task.
 Open = dict[UUID, list[Link]]
@@ -146,14 +148,25 @@ def _break(vendor: Vendor, links: Sequence[Link], task_id: UUID, state: State) -
         bodies = rows.filter(successor_id__in=doomed, collects=True).values("successor_id")
         told = rows.filter(task_id__in=bodies, state=Link.State.OPEN, on_error__isnull=False)
         called += told.values_list("on_error", flat=True)
-    left = set(_blocked(vendor, after).values_list("pk", flat=True)) if after else set()
+    # What still waits, because somebody holds it or it is beyond the limit, upkeep finds by its open link.
+    waits = TrackedTask.objects.using(vendor.using).filter(
+        pk=OuterRef("successor_id"), stage=Stage.BLOCKED
+    )
     ended = rows.filter(task_id__in=[task_id, *doomed], state=Link.State.OPEN)
-    ended.exclude(successor_id__in=left).update(state=Link.State.BROKEN)
-    if called:
-        new = publishing.before([_called(task, task_id) for task in called])
+    ended.exclude(Exists(waits)).update(state=Link.State.BROKEN)
+    return _call(vendor, called, task_id)
+
+
+def _call(vendor: Vendor, planned: Sequence[Mapping[str, Any]], failed: UUID) -> int:
+    """Enqueue what is to be called because a task has failed, each once; returns how many."""
+    once = [task for number, task in enumerate(planned) if task not in planned[:number]]
+    new: Sequence[NewTask] = [_called(task, failed) for task in once]
+    if new:
+        with suppress(TasktrackError):  # what a receiver does to the headers must not cost the end
+            new = publishing.before(new)
         vendor.insert(new)
         publishing.after(vendor, new)
-    return len(called)
+    return len(new)
 
 
 def _blocked(vendor: Vendor, ids: Iterable[UUID]) -> TaskQuerySet:
@@ -172,6 +185,7 @@ def _revoke(vendor: Vendor, ids: Sequence[UUID], cause: UUID, state: State) -> l
     # Nobody has wished it: they may wait again, if that task does.
     wish = {"waited_for": str(cause)}
     TrackedTask.objects.using(vendor.using).many(revoked).update(revoke_request=wish)
+    announcing.revoked_after_commit(vendor, revoked)
     return revoked
 
 
@@ -195,10 +209,13 @@ def revive(vendor: Vendor, ids: Iterable[UUID], actor: str, reason: str) -> list
         rows = Link.objects.using(vendor.using)
         broken = rows.filter(task_id__in=again, state=Link.State.BROKEN)
         successors = set(broken.values_list("successor_id", flat=True))
+        waiting = TrackedTask.objects.using(vendor.using).many(successors).order_by("pk")
+        # Held before it is asked what else they wait for: another one may fail at this moment.
+        list(vendor.locked(waiting).values_list("pk", flat=True))
         broken.update(state=Link.State.OPEN)
         in_vain = rows.filter(successor_id__in=successors, state=Link.State.BROKEN)
-        waiting = successors - set(in_vain.values_list("successor_id", flat=True))
-        again = _block(vendor, waiting, actor, reason) if waiting else []
+        free = successors - set(in_vain.values_list("successor_id", flat=True))
+        again = _block(vendor, free, actor, reason) if free else []
         revived += again
     return revived
 
@@ -245,6 +262,8 @@ def in_vain(vendor: Vendor, ids: Iterable[UUID]) -> set[UUID]:
 
 
 def _called(task: Mapping[str, Any], failed: UUID) -> NewTask:
-    """A task that tells of a failure: as it was planned, with the id of the one that failed."""
+    """A task that tells of a failure: as it was planned, with the id of the one that failed. What only newer
+    code has put into the plan is for newer code."""
+    known = {name: value for name, value in task.items() if name in NewTask._fields}
     headers = json.dumps({"errback_of": str(failed)})
-    return NewTask(**task, task_id=new_id(), parent_id=failed, headers=headers)
+    return NewTask(**known, task_id=new_id(), parent_id=failed, headers=headers)

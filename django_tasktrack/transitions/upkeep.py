@@ -79,7 +79,7 @@ def _in_halves(
         try:
             with transaction.atomic(using=vendor.using):
                 written = write(some)
-        except (*errors.TROUBLE, ValueError) as error:
+        except (*errors.TROUBLE, ValueError, TypeError) as error:
             if not errors.may_be_the_data_s(error) or len(done.refused) >= _REFUSALS:
                 raise
             if len(some) == 1:
@@ -162,12 +162,18 @@ def follow_up(vendor: Vendor, limit: int = 500) -> int:
     ids = list(ended.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
     if not ids:
         return 0
-    with transaction.atomic(using=vendor.using):
-        waiting, busy = links.lock(vendor, ids, wait=False)
-        states_of = dict(ended.many(ids).values_list("pk", "state"))
-        free = {pk: State(state) for pk, state in states_of.items() if pk not in busy}
+
+    def follow_some(ids: Sequence[UUID]) -> Written:
+        # Held first: two workers may look at this at once, and a person may run one of them again.
+        done = TrackedTask.objects.using(vendor.using).filter(stage=Stage.DONE)
+        held = vendor.locked(done.many(ids).order_by("pk"), wait=False)
+        states_of = {pk: State(state) for pk, state in held.values_list("pk", "state")}
+        waiting, busy = links.lock(vendor, states_of, wait=False)
+        free = {pk: state for pk, state in states_of.items() if pk not in busy}
         follow_ends(vendor, waiting, free)
-    return len(free)
+        return Written(applied=frozenset(free))
+
+    return len(_in_halves(vendor, ids, follow_some).applied)
 
 
 def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:

@@ -13,11 +13,6 @@ from tests import ledger
 
 
 @shared_task
-def add(x: int, y: int) -> int:
-    return x + y
-
-
-@shared_task
 def mul(x: int, y: int) -> int:
     return x * y
 

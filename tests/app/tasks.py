@@ -101,6 +101,22 @@ def odd_once(self: Task[..., Any], number: int) -> int:
     return number
 
 
+@task(queue="elsewhere")
+def elsewhere(value: Any) -> Any:
+    return value
+
+
+@task
+def counted(values: list[Any]) -> int:
+    return len(values)
+
+
+@task
+def noticed(task_id: str) -> str:
+    """An errback of one argument."""
+    return task_id
+
+
 @task
 def pair(first: Any, second: Any) -> list[Any]:
     return [first, second]

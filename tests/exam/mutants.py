@@ -334,8 +334,8 @@ MUTANTS = (
     Mutant(
         "canvas: no waiting for two that failed while one has",
         _LINKS,
-        '        waiting = successors - set(in_vain.values_list("successor_id", flat=True))\n',
-        "        waiting = successors\n",
+        '        free = successors - set(in_vain.values_list("successor_id", flat=True))\n',
+        "        free = successors\n",
         (_CANVAS,),
     ),
     Mutant(

@@ -15,7 +15,8 @@ from django_tasktrack.ids import new_id
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.purge import purge
 from tests import ledger
-from tests.app.snippets import LongTask, add, counts, divide, looks_at_itself, named, quiet
+from tests.app.snippets import LongTask, counts, divide, looks_at_itself, named, quiet
+from tests.app.tasks import add
 from tests.workers import WorkerProcess, wait_until, worker
 
 pytestmark = pytest.mark.usefixtures("running")

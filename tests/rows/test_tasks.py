@@ -20,7 +20,6 @@ from django_tasktrack.registry import names
 from tests import databases, ledger
 from tests.app import tasks
 from tests.app.snippets import (
-    add,
     cleans_up,
     hangs,
     hooked,
@@ -33,6 +32,7 @@ from tests.app.snippets import (
     tomorrow,
     xsum,
 )
+from tests.app.tasks import add
 from tests.workers import ROOT, WorkerProcess, wait_until, worker
 
 fast = pytest.mark.usefixtures("running")
@@ -139,7 +139,7 @@ def test_b8_more_than_json() -> None:
 def test_b9_routes(settings: LazySettings) -> None:
     settings.TASKTRACK = {
         **settings.TASKTRACK,
-        "task_routes": {"tests.app.snippets.*": {"queue": "low-priority"}},
+        "task_routes": {"tests.app.tasks.a*": {"queue": "low-priority"}},
     }
     result = add.delay(1, 1)
     assert result.get(timeout=10) == 2
