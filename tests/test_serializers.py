@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import override_settings
 from django.utils import translation
 from django.utils.functional import SimpleLazyObject
@@ -494,8 +494,22 @@ def test_asynchronous_body_gets_instances_too() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_definitions", {})
         task(name="reads")(body)
-        outcome = asyncio.run(runner.run_async(claim, "w", lambda _: None, lambda: False))
+        outcome = asyncio.run(
+            runner.run_async(claim, "w", lambda _: None, lambda: False, in_thread=_in_thread)
+        )
     assert (outcome.error, outcome.result) == (None, '"x"')
+
+
+async def _in_thread(body: Callable[[], Any]) -> Any:
+    """In a thread that leaves no connection behind."""
+
+    def call() -> Any:
+        try:
+            return body()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(call)
 
 
 @pytest.mark.django_db
