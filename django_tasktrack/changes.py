@@ -15,6 +15,9 @@ from . import states
 from .outcomes import Claim, Error, Outcome, Report
 from .states import Stage, State, Transition
 
+#: The header of a task that runs because another one has failed: that one's id.
+ERRBACK_OF = "errback_of"
+
 
 class NewTask(NamedTuple):
     """A task to insert. ``args``, ``kwargs`` and ``headers`` are JSON text; ``delay`` is added to the database's

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from .changes import ERRBACK_OF
 from .failures import failure, why_revoked
 from .models import TrackedTask
 from .registry import Definition
@@ -13,9 +14,6 @@ from .request import Request, related
 from .serializers import readable
 from .states import State
 from .vendors import task_database
-
-#: The header that names the failed task.
-HEADER = "errback_of"
 
 
 def count(definition: Definition, own: Sequence[Any]) -> int:
@@ -31,9 +29,9 @@ def arguments(definition: Definition, headers: Any, own: Sequence[Any]) -> Seque
         headers: of its row.
         own: arguments that it has already.
     """
-    if not headers or HEADER not in headers:
+    if not headers or ERRBACK_OF not in headers:
         return ()
-    failed = headers[HEADER]
+    failed = headers[ERRBACK_OF]
     if count(definition, own) == 3:
         row = TrackedTask.objects.using(task_database()).filter(pk=UUID(failed)).first()
         if row is not None:

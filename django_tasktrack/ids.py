@@ -87,5 +87,15 @@ def bounds(text: str) -> tuple[UUID, UUID] | None:
 
 
 def first_id(at: datetime) -> UUID:
-    """The smallest id that can have been made at this time: a UUIDv7 begins with its milliseconds."""
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+    """The smallest id that can have been made at this time."""
+    return first_id_of(int(at.timestamp() * 1000))
+
+
+def first_id_of(milliseconds: int) -> UUID:
+    """The smallest id of this millisecond since 1970: a UUIDv7 begins with it."""
+    return UUID(int=max(0, milliseconds) << 80)
+
+
+def milliseconds_of(task_id: UUID) -> int:
+    """When an id of version 7 was made, in milliseconds since 1970."""
+    return task_id.int >> 80

@@ -77,12 +77,12 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
 
     def not_awaited(self) -> Self:
         """Without those whose value is still to be passed on to a task that waits."""
-        links = self.model._meta.get_field("links").related_model
+        links: Any = self.model._meta.get_field("links").related_model
         # A revoked one may be run again, and asks for it then.
         waiting = links._base_manager.filter(
             Q(successor__stage=Stage.BLOCKED) | Q(successor__state=State.REVOKED),
             task=OuterRef("pk"),
-            state__in=(0, 1),  # open, passed: not handed over yet
+            state__in=(links.State.OPEN, links.State.PASSED),  # not handed over yet
         )
         return self.exclude(Q(followed=True) & Exists(waiting))
 

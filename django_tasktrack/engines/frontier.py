@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from uuid import UUID
 
+from ..ids import first_id_of, milliseconds_of
+
 #: A look everywhere comes at least this often, in seconds: for tasks that are due late.
 EVERYWHERE_EVERY = 0.1
 #: Seconds by which tasks may be older than others that were claimed and still be found at once.
@@ -43,14 +45,9 @@ class Frontier:
             ids: of any kind; only those that tell a time count.
             more: whether there may be others between them, because no more were asked for.
         """
-        times = [_milliseconds(task_id) for task_id in ids if task_id.version == 7]
+        times = [milliseconds_of(task_id) for task_id in ids if task_id.version == 7]
         if times:
             found = min(times) if more else max(times)
             # An id of a clock that is ahead must not hide those of the others.
             last = min(found, int(time.time() * 1000)) - int(SLACK * 1000)
-            self._after = UUID(int=max(last, 0) << 80)
-
-
-def _milliseconds(task_id: UUID) -> int:
-    """Since 1970, when an id of version 7 was made."""
-    return task_id.int >> 80
+            self._after = first_id_of(last)

@@ -13,11 +13,10 @@ from django.db.models import Exists, F, OuterRef, TextField
 from django.db.models.functions import Cast
 
 from .. import serializers, states
-from ..changes import Change, NewTask, Release
+from ..changes import ERRBACK_OF, Change, NewTask, Release
 from ..exceptions import TasktrackError
 from ..ids import new_id
 from ..models import Link, TrackedTask
-from ..querysets import TaskQuerySet
 from ..states import Stage, State
 from ..vendors import Vendor
 from . import announcing, publishing
@@ -169,14 +168,11 @@ def _call(vendor: Vendor, planned: Sequence[Mapping[str, Any]], failed: UUID) ->
     return len(new)
 
 
-def _blocked(vendor: Vendor, ids: Iterable[UUID]) -> TaskQuerySet:
-    return TrackedTask.objects.using(vendor.using).filter(stage=Stage.BLOCKED).many(ids)
-
-
 def _revoke(vendor: Vendor, ids: Sequence[UUID], cause: UUID, state: State) -> list[UUID]:
     """Revoke tasks that wait for one that has ended so; what somebody holds is left to upkeep. Returns which."""
     why = f"task {cause} ended in {state}"
-    free = vendor.locked(_blocked(vendor, ids).order_by("pk"), wait=False)
+    waiting = TrackedTask.objects.using(vendor.using).filter(stage=Stage.BLOCKED)
+    free = vendor.locked(waiting.many(ids).order_by("pk"), wait=False)
     changes = [
         Change(pk, states.REVOKE, lease, None, reason=why)
         for pk, lease in free.values_list("pk", "lease")
@@ -206,15 +202,13 @@ def revive(vendor: Vendor, ids: Iterable[UUID], actor: str, reason: str) -> list
     revived: list[UUID] = []
     again = list(ids)
     while again:
-        rows = Link.objects.using(vendor.using)
-        broken = rows.filter(task_id__in=again, state=Link.State.BROKEN)
+        broken = Link.objects.using(vendor.using).filter(task_id__in=again, state=Link.State.BROKEN)
         successors = set(broken.values_list("successor_id", flat=True))
         waiting = TrackedTask.objects.using(vendor.using).many(successors).order_by("pk")
         # Held before it is asked what else they wait for: another one may fail at this moment.
         list(vendor.locked(waiting).values_list("pk", flat=True))
         broken.update(state=Link.State.OPEN)
-        in_vain = rows.filter(successor_id__in=successors, state=Link.State.BROKEN)
-        free = successors - set(in_vain.values_list("successor_id", flat=True))
+        free = successors - in_vain(vendor, successors)
         again = _block(vendor, free, actor, reason) if free else []
         revived += again
     return revived
@@ -265,5 +259,5 @@ def _called(task: Mapping[str, Any], failed: UUID) -> NewTask:
     """A task that tells of a failure: as it was planned, with the id of the one that failed. What only newer
     code has put into the plan is for newer code."""
     known = {name: value for name, value in task.items() if name in NewTask._fields}
-    headers = json.dumps({"errback_of": str(failed)})
+    headers = json.dumps({ERRBACK_OF: str(failed)})
     return NewTask(**known, task_id=new_id(), parent_id=failed, headers=headers)

@@ -334,7 +334,7 @@ MUTANTS = (
     Mutant(
         "canvas: no waiting for two that failed while one has",
         _LINKS,
-        '        free = successors - set(in_vain.values_list("successor_id", flat=True))\n',
+        "        free = successors - in_vain(vendor, successors)\n",
         "        free = successors\n",
         (_CANVAS,),
     ),

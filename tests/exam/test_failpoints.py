@@ -44,7 +44,8 @@ def _run(seed: int, rate: float, rounds: int, book: Path, figures: Figures) -> N
             mixed.put(10)
             mixed.interfere()
         wait_until(mixed.is_done, timeout=30 + 2 * rounds, what="the end of all tasks and goals")
-        assert all(one.process.poll() is None for one in crew), "a worker has ended"
+        ended = [one.process.poll() for one in crew]
+        assert ended == [None, None], "a worker has ended"
     injected = failpoints.injected(record)
     again = mixed.ran_again()
     figures["seed"] = seed
