@@ -1,0 +1,24 @@
+"""The tables: tasks, their history, their progress, workers, goals, schedules. Models carry reads, no state
+writes."""
+
+from .goals import Goal, GoalAttempt
+from .indexes import PartialIndex, PartialUnique
+from .purging import PurgeHorizon
+from .schedules import Schedule, ScheduleSlot
+from .tasks import Link, Progress, StateChange, TrackedTask
+from .workers import Worker
+
+__all__ = [
+    "Goal",
+    "GoalAttempt",
+    "Link",
+    "PartialIndex",
+    "PartialUnique",
+    "Progress",
+    "PurgeHorizon",
+    "Schedule",
+    "ScheduleSlot",
+    "StateChange",
+    "TrackedTask",
+    "Worker",
+]
