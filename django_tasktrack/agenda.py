@@ -1,8 +1,21 @@
-"""What there is to do for a worker, seen at one glance."""
+"""Where a worker looks for what there is to do, and what it sees at one glance."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+from uuid import UUID
+
+
+class Behind(NamedTuple):
+    """A part of the due tasks: those that are new, where such were found before.
+
+    Attributes:
+        after: the first of their ids.
+        lanes: their queues and priorities, one pair each.
+    """
+
+    after: UUID
+    lanes: tuple[tuple[str, int], ...]
 
 
 class Agenda(NamedTuple):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -14,6 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from django_tasktrack import doctor, purge, states, transitions
+from django_tasktrack.agenda import Behind
 from django_tasktrack.changes import Change
 from django_tasktrack.ids import new_id
 from django_tasktrack.management.tasktrack import selection
@@ -138,12 +138,27 @@ def test_claim_of_named_queues(worker_id: int, plans: Plans) -> None:
     assert uses(plans, "tasktrack_due")
 
 
+def test_claim_behind_the_frontier_reads_one_stretch_of_the_index(
+    worker_id: int, plans: Plans
+) -> None:
+    due = TrackedTask.objects.due().filter(queue="q1", priority=6).order_by("-pk")
+    latest = set(due.values_list("pk", flat=True)[:10])
+    after = min(latest)
+    plans.nodes.clear()
+    claims = the_vendor().claim(worker_id, [], [NAME], 10, behind=Behind(after, (("q1", 6),)))
+    assert {claim.task_id for claim in claims} == latest
+    assert uses(plans, "tasktrack_due")
+    (scan,) = [node for node in plans.nodes if node.get("Index Name") == "tasktrack_due"]
+    for column in ("queue", "priority", "id"):
+        assert column in scan["Index Cond"]
+
+
 def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
     """The head of each queue, not all that is due in it."""
     with connection.cursor() as cursor:
         cursor.execute(
             "EXPLAIN (ANALYZE, FORMAT JSON) " + glance.queues_of([]) + postgresql._CLAIM,
-            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10, "after": UUID(int=0)},
+            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10},
         )
         told = cursor.fetchone()[0]
     plans = Plans()

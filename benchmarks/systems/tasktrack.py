@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from benchmarks.project import tasks
@@ -19,6 +19,14 @@ BODIES: dict[str, Task[..., Any]] = {
     "touch": tasks.touch,
 }
 _LIVE = (Stage.DUE, Stage.HELD, Stage.CLAIMED)
+
+
+class _Found(NamedTuple):
+    """What a look remembers of a task."""
+
+    task_id: UUID
+    queue: str = "default"
+    priority: int = 0
 
 
 class TasktrackClient(DjangoClient):
@@ -46,11 +54,15 @@ class TasktrackClient(DjangoClient):
             from django_tasktrack.engines.frontier import Frontier
 
             self._frontier = Frontier()
+        began = time.monotonic()
+        behind = self._frontier.start(began)
         due = TrackedTask.objects.due().for_queue("default").in_claim_order()
-        if after := self._frontier.start(time.monotonic()):
-            due = due.filter(pk__gte=after)
+        if behind:
+            due = due.filter(pk__gte=behind.after, priority__in=[lane[1] for lane in behind.lanes])
         ids = list(due.values_list("pk", flat=True)[:limit])
-        self._frontier.learn(ids or [UUID(self._newest.id)], more=len(ids) == limit)
+        found = [_Found(task_id) for task_id in ids or [UUID(self._newest.id)]]
+        seconds = time.monotonic() - began
+        self._frontier.learn(found, more=len(ids) == limit, behind=behind, seconds=seconds)
         return len(ids)
 
     def fill(self, finished: int, future: int) -> None:

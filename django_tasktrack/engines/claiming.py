@@ -103,14 +103,15 @@ class Claiming:
         room, now = self._room(), time.monotonic()
         if not room or (not self._more and now < self._claim_at):
             return ()
-        after = None if self._plan.burst else self._frontier.start(now)
+        behind = None if self._plan.burst else self._frontier.start(now)
         plan, worker_id = self._plan, self._registration.worker_id
         claims = transitions.claim(
-            self._vendor, worker_id, plan.queues, plan.names, room, after=after
+            self._vendor, worker_id, plan.queues, plan.names, room, behind=behind
         )
         self._more = len(claims) == room
-        self._frontier.learn((claim.task_id for claim in claims), more=self._more)
-        if after and not self._more:  # there may be others before it
+        seconds = time.monotonic() - now
+        self._frontier.learn(claims, more=self._more, behind=behind, seconds=seconds)
+        if behind and not self._more:  # there may be others before it
             self._pause, self._claim_at = plan.poll_min, self._frontier.everywhere_at()
         elif claims:
             self._pause, self._claim_at = plan.poll_min, now + plan.poll_min

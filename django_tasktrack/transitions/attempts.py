@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from .. import states
+from ..agenda import Behind
 from ..changes import Change, Held, NewLink, NewTask, Written
 from ..conf import config
 from ..exceptions import InvalidTask, WorkerLost
@@ -89,10 +90,10 @@ def claim(
     names: Sequence[str],
     limit: int,
     *,
-    after: UUID | None = None,
+    behind: Behind | None = None,
 ) -> list[Claim]:
     """Take up to ``limit`` due tasks for a worker. Their state changes once their body starts."""
-    return vendor.claim(worker_id, queues, names, limit, after=after)
+    return vendor.claim(worker_id, queues, names, limit, behind=behind)
 
 
 def held(vendor: Vendor, worker_id: int) -> list[Held]:

@@ -21,7 +21,7 @@ from django.db.models import F, Min, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from ..agenda import Agenda
+from ..agenda import Agenda, Behind
 from ..changes import Change, Held, NewTask, ProgressWrite, Release, Written
 from ..exceptions import TasktrackError
 from ..models import Link, Progress, StateChange, TrackedTask
@@ -227,7 +227,7 @@ class Vendor:
         names: Sequence[str],
         limit: int,
         *,
-        after: UUID | None = None,
+        behind: Behind | None = None,
     ) -> list[Claim]:
         """Take up to ``limit`` due tasks: larger priority first, then age.
 
@@ -236,7 +236,7 @@ class Vendor:
             queues: those to look at; empty for all of them.
             names: tasks that the worker knows; others are left alone.
             limit: how many at most.
-            after: look at ids from this one on; None: at all.
+            behind: look at least there; None: everywhere.
 
         Returns:
             The claims, each with its new lease, in the order in which to run them.
@@ -244,7 +244,7 @@ class Vendor:
         if limit < 1 or not names:
             return []
         with transaction.atomic(using=self.using):
-            due = self._claimable(queues, names, after).in_claim_order()
+            due = self._claimable(queues, names, behind).in_claim_order()
             ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
             if not ids:
                 return []
@@ -258,10 +258,10 @@ class Vendor:
             return self._claims(worker_id, ids)
 
     def _claimable(
-        self, queues: Sequence[str], names: Sequence[str], after: UUID | None
+        self, queues: Sequence[str], names: Sequence[str], behind: Behind | None
     ) -> TaskQuerySet:
         due = TrackedTask.objects.using(self.using).due().named(names)
-        due = due.filter(pk__gte=after) if after else due
+        due = due.filter(pk__gte=behind.after) if behind else due
         due = due.for_queue(*queues) if queues else due
         return due.not_expired(self.now())
 

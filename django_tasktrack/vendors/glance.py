@@ -16,10 +16,10 @@ _UNMET = ", ".join(f"'{state}'" for state in Goal.UNMET)
 # Queues that have due tasks, found by skipping through the index instead of reading it.
 _QUEUES = f"""
 WITH RECURSIVE queues(queue) AS (
-    (SELECT t.queue FROM {_TASK} t WHERE t.stage = {Stage.DUE:d}{{only}} ORDER BY t.queue LIMIT 1)
+    (SELECT t.queue FROM {_TASK} t WHERE t.stage = {Stage.DUE:d} ORDER BY t.queue LIMIT 1)
     UNION ALL
     SELECT (SELECT t.queue FROM {_TASK} t
-            WHERE t.stage = {Stage.DUE:d} AND t.queue > q.queue{{only}} ORDER BY t.queue LIMIT 1)
+            WHERE t.stage = {Stage.DUE:d} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
     FROM queues q WHERE q.queue IS NOT NULL
 )"""
 _NAMED_QUEUES = "WITH queues(queue) AS (SELECT unnest(%(queues)s::text[]))"
@@ -65,11 +65,6 @@ SELECT
 """
 
 
-def queues_of(queues: Sequence[str], only: str = "") -> str:
-    """The beginning of a statement that looks at these queues; at all that have due tasks, if none is named.
-
-    Args:
-        queues: their names.
-        only: a condition on their due tasks, as ``t``.
-    """
-    return _NAMED_QUEUES if queues else _QUEUES.format(only=only and f" AND {only}")
+def queues_of(queues: Sequence[str]) -> str:
+    """The beginning of a statement that looks at these queues; at all that have due tasks, if none is named."""
+    return _NAMED_QUEUES if queues else _QUEUES

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..agenda import Agenda
+from ..agenda import Agenda, Behind
 from ..changes import Change, NewTask, ProgressWrite, Release, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
@@ -83,16 +83,12 @@ _HOLDERS = f"""
 SELECT active_key, id FROM {_TASK} WHERE active_key = ANY (%s) AND stage IS DISTINCT FROM {Stage.DONE:d}
 """
 
-# The index knows the id: entries of dead rows that stand before it cost no look at the table.
-_BEHIND = "t.id >= %(after)s"
-_EVERYWHERE = UUID(int=0)
-
 # MATERIALIZED: inlined into the UPDATE, the planner may run the LIMIT more than once.
-_CLAIM = f"""
+_CLAIM_FROM = f"""
 , picked AS MATERIALIZED (
-    SELECT due.id FROM queues CROSS JOIN LATERAL (
+    SELECT due.id FROM {{places}} CROSS JOIN LATERAL (
         SELECT t.id, t.priority FROM {_TASK} t
-        WHERE t.stage = {Stage.DUE:d} AND t.queue = queues.queue AND {_BEHIND}
+        WHERE t.stage = {Stage.DUE:d} AND {{there}}
           AND t.name = ANY (%(names)s)
           AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
         ORDER BY t.priority DESC, t.id
@@ -111,6 +107,15 @@ RETURNING t.id, t.name, t.args::text, t.kwargs::text, t.queue, t.priority, t.att
           t.owner, t.goal_id, t.time_limit, t.soft_time_limit, t.rerun_if_lost,
           t.root_id, t.parent_id, t.group_id, t.headers::text, t.ignore_result, t.followed
 """
+_CLAIM = _CLAIM_FROM.format(places="queues", there="t.queue = queues.queue")
+
+# One stretch of the index for each lane: entries of dead rows that stand before it are not read.
+_CLAIM_BEHIND = """
+WITH lanes AS (SELECT * FROM unnest(%(queues)s::text[], %(priorities)s::int[]) AS v(queue, priority))
+""" + _CLAIM_FROM.format(
+    places="lanes",
+    there="t.queue = lanes.queue AND t.priority = lanes.priority AND t.id >= %(after)s",
+)
 
 # What a row must show for a change to be written. IS NOT DISTINCT FROM keeps it from being taken for an
 # index condition. A label that the row shows already was written before, and only the answer was lost.
@@ -291,20 +296,18 @@ class PostgreSQLVendor(Vendor):
         names: Sequence[str],
         limit: int,
         *,
-        after: UUID | None = None,
+        behind: Behind | None = None,
     ) -> list[Claim]:
         if limit < 1 or not names:
             return []
-        rows = self._rows(
-            queues_of(queues, _BEHIND) + _CLAIM,
-            {
-                "worker": worker_id,
-                "queues": list(queues),
-                "names": list(names),
-                "limit": limit,
-                "after": after or _EVERYWHERE,
-            },
-        )
+        asked = {"worker": worker_id, "names": list(names), "limit": limit}
+        if behind:
+            lanes = zip(
+                ("queues", "priorities"), map(list, zip(*behind.lanes, strict=True)), strict=True
+            )
+            rows = self._rows(_CLAIM_BEHIND, {**asked, "after": behind.after, **dict(lanes)})
+        else:
+            rows = self._rows(queues_of(queues) + _CLAIM, {**asked, "queues": list(queues)})
         claims = [Claim(*row) for row in rows]
         claims.sort(key=lambda claim: (-claim.priority, claim.task_id))
         return claims

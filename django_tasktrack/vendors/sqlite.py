@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
+from ..agenda import Behind
 from ..outcomes import Claim
 from .base import Vendor
 
@@ -21,12 +21,12 @@ class SQLiteVendor(Vendor):
         names: Sequence[str],
         limit: int,
         *,
-        after: UUID | None = None,
+        behind: Behind | None = None,
     ) -> list[Claim]:
         # Asked before the writer's lock is taken, which the bodies wait for.
-        if limit < 1 or not names or not self._claimable(queues, names, after).exists():
+        if limit < 1 or not names or not self._claimable(queues, names, behind).exists():
             return []
-        return super().claim(worker_id, queues, names, limit, after=after)
+        return super().claim(worker_id, queues, names, limit, behind=behind)
 
     def revision(self) -> object:
         driver = self.connection.connection

@@ -355,8 +355,8 @@ MUTANTS = (
     Mutant(
         "frontier: looks everywhere",
         "django_tasktrack/engines/frontier.py",
-        "        if self._after is None or now >= self.everywhere_at():\n",
-        "        if self._after is None:\n",
+        "        if self._behind is None or now >= self.everywhere_at():\n",
+        "        if self._behind is None:\n",
         ("tests/engines/test_frontier.py",),
     ),
     Mutant(
@@ -374,10 +374,24 @@ MUTANTS = (
         ("tests/engines/test_frontier.py",),
     ),
     Mutant(
+        "frontier: everywhere after a full look",
+        "django_tasktrack/engines/frontier.py",
+        "            if self._more and not more:",
+        "            if False:",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
+        "frontier: everywhere at last",
+        "django_tasktrack/engines/frontier.py",
+        ", EVERYWHERE_AT_LAST)",
+        ", 1000.0)",
+        ("tests/engines/test_frontier.py",),
+    ),
+    Mutant(
         "frontier: none for a burst",
         "django_tasktrack/engines/claiming.py",
-        "        after = None if self._plan.burst else self._frontier.start(now)\n",
-        "        after = self._frontier.start(now)\n",
+        "        behind = None if self._plan.burst else self._frontier.start(now)\n",
+        "        behind = self._frontier.start(now)\n",
         ("tests/engines/test_frontier.py",),
     ),
     Mutant(

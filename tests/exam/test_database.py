@@ -34,6 +34,7 @@ from tests.exam.report import Figures
 from tests.exam.servers import Server
 from tests.factories import make_worker
 from tests.inline import the_vendor
+from tests.test_declaration import make_claim
 from tests.workers import WorkerProcess, wait_until, worker
 
 LOAD = 2000
@@ -628,14 +629,13 @@ class Speed:
 
 
 def _under_load(results: list[AsyncResult], seconds: float) -> Speed:
-    """At an even rate, with workers that do them; every tenth time a claim of our own beside theirs."""
+    """At an even rate, with workers that do them; every fourth time a claim of our own beside theirs."""
     began, mine, claims = time.monotonic(), [], []
     me, frontier = make_worker().pk, Frontier()
     while (elapsed := time.monotonic() - began) < seconds:
         mine.append(tasks.noted.delay(0))
-        if len(mine) % 10 == 0:
-            claims.append(_seconds_of_a_claim(me, frontier))
-            frontier.learn([UUID(mine[-1].id)], more=False)
+        if len(mine) % 4 == 0:
+            claims.append(_seconds_of_a_claim(me, frontier, UUID(mine[-1].id)))
         time.sleep(max(0.0, len(mine) / RATE - elapsed))
     results += mine
     wait_until(load.is_done, timeout=60)
@@ -648,13 +648,15 @@ def _under_load(results: list[AsyncResult], seconds: float) -> Speed:
     )
 
 
-def _seconds_of_a_claim(me: int, frontier: Frontier) -> float:
-    """Of one that is not committed: its tasks are the workers'. It looks where they look."""
+def _seconds_of_a_claim(me: int, frontier: Frontier, latest: UUID) -> float:
+    """Of one that is not committed: its tasks are the workers'. It looks where they look, who have claimed
+    the latest task by then."""
     with transaction.atomic():
-        began, after = time.perf_counter(), frontier.start(time.monotonic())
-        transitions.claim(the_vendor(), me, [], [tasks.noted.name], 10, after=after)
-        taken = time.perf_counter() - began
+        began, behind = time.monotonic(), frontier.start(time.monotonic())
+        transitions.claim(the_vendor(), me, [], [tasks.noted.name], 10, behind=behind)
+        taken = time.monotonic() - began
         transaction.set_rollback(True)
+    frontier.learn([make_claim(task_id=latest)], more=False, behind=behind, seconds=taken)
     return taken
 
 
