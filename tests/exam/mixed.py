@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from django_tasktrack import AsyncResult, goals, transitions
-from django_tasktrack.models import Goal, GoalAttempt, TrackedTask
+from django_tasktrack.models import Goal, GoalAttempt, StateChange, TrackedTask
 from django_tasktrack.purge import purge
 from django_tasktrack.states import FINAL, State
 from django_tasktrack.transitions import Answer
@@ -48,6 +48,7 @@ class Mixed:
         self._touched: set[str] = set()
         self._run_again: set[str] = set()
         self._given_up: set[str] = set()
+        self._begun_under_the_lost: set[tuple[UUID, int]] = set()
         self.answers: Counter[str] = Counter()
         self.purged = 0
         self._watch = invariants.ProgressWatch()
@@ -116,6 +117,7 @@ class Mixed:
     def purge(self, older_than: float) -> int:
         """Delete what has ended; how many."""
         self._note_given_up()
+        self._note_begun_under_the_lost()
         purged = sum(one.tasks for one in purge(older_than=older_than))
         self.purged += purged
         return purged
@@ -126,6 +128,11 @@ class Mixed:
             state=State.FAILURE, history__reason__endswith="no further attempt"
         )
         self._given_up |= {str(pk) for pk in capped.values_list("pk", flat=True)}
+
+    def _note_begun_under_the_lost(self) -> None:
+        begun = StateChange.objects.filter(state=State.STARTED, label="")
+        under_the_lost = begun.filter(worker__lost_at__isnull=False)
+        self._begun_under_the_lost |= set(under_the_lost.values_list("task_id", "seq"))
 
     # What is true in the end
 
@@ -155,6 +162,14 @@ class Mixed:
         """Bodies that began again though nobody asked for it: task → how often more."""
         again = Counter(load.runs_beyond_one(self._book)) - self._stumbles
         return {id_: count for id_, count in again.items() if id_ not in self._run_again}
+
+    def begun_under_the_lost(self) -> list[UUID]:
+        """Tasks that began under workers that were found lost: as often as that, purged or not.
+
+        One that thaws after its lease claims on until it learns of that, and others run its tasks meanwhile.
+        """
+        self._note_begun_under_the_lost()
+        return [task_id for task_id, _ in self._begun_under_the_lost]
 
     def check(self) -> None:
         """Everything that must be true once the faults are over and all is done."""

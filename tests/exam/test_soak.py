@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import UUID
@@ -21,8 +21,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 
-from django_tasktrack.models import StateChange, Worker
-from django_tasktrack.states import State
+from django_tasktrack.models import Worker
 from tests.exam import load
 from tests.exam.mixed import Mixed
 from tests.exam.report import Figures
@@ -195,7 +194,7 @@ def test_random_faults_lose_nothing(settings: LazySettings, book: Path, figures:
         crew.end()
     print(befell, mixed.answers)
     again = mixed.ran_again()
-    crew.in_flight.append(_held_by_the_lost(again))
+    crew.in_flight.append(mixed.begun_under_the_lost())
     figures |= {
         "seed": SEED,
         "seconds": LENGTH,
@@ -237,15 +236,6 @@ def _soak(
             next_fault = time.monotonic() - began + chance.uniform(0.3, 4.0)
         time.sleep(0.05)
     return befell
-
-
-def _held_by_the_lost(again: Iterable[str]) -> list[UUID]:
-    """Tasks that began under workers that were found lost: as often as that.
-
-    One that thaws after its lease claims on until it learns of that, and others run its tasks meanwhile.
-    """
-    begun = StateChange.objects.filter(task_id__in=list(again), state=State.STARTED, label="")
-    return list(begun.filter(worker__lost_at__isnull=False).values_list("task_id", flat=True))
 
 
 def _is_done(mixed: Mixed, crew: Crew) -> bool:
