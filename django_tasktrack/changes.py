@@ -142,6 +142,31 @@ class Change(NamedTuple):
     goal_id: int | None = None
     followed: bool = True
 
+    @classmethod
+    def again(
+        cls,
+        task_id: UUID,
+        lease: int,
+        worker_id: int | None,
+        *,
+        actor: str,
+        reason: str,
+        goal_id: int | None = None,
+    ) -> Change:
+        """An ended task runs again, as if it had not been tried; what ran under its old lease is fenced off."""
+        return cls(
+            task_id,
+            states.RERUN,
+            lease,
+            worker_id,
+            delay=0.0,
+            reason=reason,
+            actor=actor,
+            bump=1,
+            afresh=True,
+            goal_id=goal_id,
+        )
+
     @property
     def releases(self) -> bool:
         """Whether tasks may wait for this change."""

@@ -92,7 +92,7 @@ def _revoke(
     actor: str,
     reason: str,
 ) -> dict[UUID, Answer]:
-    goals, tasks = locked(vendor, ids)
+    goals, tasks = locked(vendor, ids, links.waiting_for(vendor, ids))
     killers = _killers(vendor) if signal else frozenset()
     answers = _answers(ids, tasks, lambda task: _answer_to_revoke(task, killers, only_claimed))
     at_once = [
@@ -224,45 +224,48 @@ def rerun(
 def _rerun(
     vendor: Vendor, ids: Sequence[UUID], actor: str, reason: str, *, surely: bool
 ) -> dict[UUID, Answer]:
-    goals, tasks = locked(vendor, ids)
-    taken = _keys_taken(vendor, tasks, surely=surely)
-    in_vain = links.in_vain(vendor, [task.pk for task in tasks])
-    answers = _answers(
-        ids,
-        tasks,
-        lambda task: Answer.REFUSED if task.pk in in_vain else _answer_to_rerun(task, goals, taken),
-    )
-    again = [task for task in tasks if answers[task.pk] is Answer.QUEUED]
-    write_locked(
-        vendor,
-        goals,
-        [
-            Change(
+    goals, left = locked(vendor, ids, links.may_revive(vendor, ids))
+    taken = _keys_taken(vendor, left, surely=surely)
+    answers = _answers(ids, left, lambda _: Answer.REFUSED)
+    # Round by round: what has waited for one of these in vain may run again once that one does.
+    while True:
+        in_vain = links.in_vain(vendor, [task.pk for task in left])
+        ready = [task for task in left if task.pk not in in_vain]
+        again = [t for t in ready if _answer_to_rerun(t, goals, taken) is Answer.QUEUED]
+        if not again:
+            break
+        changes = [
+            Change.again(
                 task.pk,
-                states.RERUN,
                 task.lease,
                 task.worker_id,
-                delay=0.0,
-                reason=reason,
                 actor=actor,
-                bump=1,
-                afresh=True,
+                reason=reason,
                 goal_id=task.goal_id,
             )
             for task in again
-        ],
-    )
-    revived = []
-    if any(task.followed for task in again):
-        revived = links.revive(vendor, [task.pk for task in again], actor, reason)
-    if again:
-        links.wait_again(vendor, [task.pk for task in again])
-    # An expiry that has passed would revoke it again at once.
-    afresh = [*(task.pk for task in again), *revived]
-    TrackedTask.objects.using(vendor.using).many(afresh).update(expires_at=None)
-    if again:
+        ]
+        write_locked(vendor, goals, changes)
+        afresh = {task.pk for task in again}
+        afresh.update(_free_what_waited(vendor, again, actor, reason))
+        # An expiry that has passed would revoke it again at once.
+        TrackedTask.objects.using(vendor.using).many(afresh).update(expires_at=None)
+        answers |= {task.pk: Answer.QUEUED for task in left if task.pk in afresh}
+        left = [task for task in left if task.pk in in_vain - afresh]
+    if Answer.QUEUED in answers.values():
         notify_after_commit(vendor, "due")
     return answers
+
+
+def _free_what_waited(
+    vendor: Vendor, again: Sequence[TrackedTask], actor: str, reason: str
+) -> list[UUID]:
+    """Put the links of tasks that run again in order; returns what waits again because they do."""
+    ids = [task.pk for task in again]
+    followed = any(task.followed for task in again)
+    revived = links.revive(vendor, ids, actor, reason) if followed else []
+    links.wait_again(vendor, ids)
+    return revived
 
 
 def _keys_taken(vendor: Vendor, tasks: Iterable[TrackedTask], *, surely: bool) -> set[str]:

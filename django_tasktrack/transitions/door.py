@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
@@ -100,12 +100,24 @@ def line(text: str) -> str:
     return printable(text)[:255]
 
 
-def locked(vendor: Vendor, ids: Sequence[UUID]) -> tuple[goal_writes.Held, list[TrackedTask]]:
-    """These tasks, and before them the goals that they serve, held until the transaction ends."""
-    tasks = TrackedTask.objects.using(vendor.using).many(ids).order_by("pk")
+def locked(
+    vendor: Vendor, ids: Collection[UUID], behind: Collection[UUID] = ()
+) -> tuple[goal_writes.Held, list[TrackedTask]]:
+    """These tasks, and before them the goals that they serve, held until the transaction ends.
+
+    Args:
+        vendor: of their database.
+        ids: of the tasks.
+        behind: others that the transaction will hold. With the first they are locked in the order of the
+            ids, so that two transactions that share some of them never wait for each other.
+    """
+    tasks = TrackedTask.objects.using(vendor.using).many(ids)
     served = tasks.filter(goal__isnull=False).values_list("goal_id", flat=True)
     goals, _ = goal_writes.lock(vendor, list(served), wait=True)
-    return goals, list(vendor.locked(tasks.defer("args", "kwargs", "result", "traceback")))
+    rows = TrackedTask.objects.using(vendor.using).many({*ids, *behind}).order_by("pk")
+    held = vendor.locked(rows.defer("args", "kwargs", "result", "traceback"))
+    asked = set(ids)
+    return goals, [task for task in held if task.pk in asked]
 
 
 def write_locked(vendor: Vendor, goals: goal_writes.Held, changes: Sequence[Change]) -> None:

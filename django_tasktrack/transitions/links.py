@@ -29,6 +29,24 @@ Open = dict[UUID, list[Link]]
 DOOMED_AT_ONCE = 10_000
 
 
+def waiting_for(vendor: Vendor, ids: Iterable[UUID]) -> set[UUID]:
+    """The tasks that wait for the end of one of these, as far as their links are open."""
+    links = Link.objects.using(vendor.using).filter(task_id__in=list(ids), state=Link.State.OPEN)
+    return set(links.exclude(successor=None).values_list("successor_id", flat=True))
+
+
+def may_revive(vendor: Vendor, ids: Iterable[UUID]) -> set[UUID]:
+    """The tasks that have waited for one of these in vain, directly or not."""
+    found: set[UUID] = set()
+    level = set(ids)
+    while level:
+        broken = Link.objects.using(vendor.using).filter(task_id__in=level)
+        behind = broken.filter(state=Link.State.BROKEN).exclude(successor=None)
+        level = set(behind.values_list("successor_id", flat=True)) - found
+        found |= level
+    return found
+
+
 def lock(vendor: Vendor, ids: Iterable[UUID], *, wait: bool) -> tuple[Open, frozenset[UUID]]:
     """Hold what waits for these tasks until the transaction ends.
 
@@ -217,22 +235,8 @@ def revive(vendor: Vendor, ids: Iterable[UUID], actor: str, reason: str) -> list
 def _block(vendor: Vendor, ids: Collection[UUID], actor: str, reason: str) -> list[UUID]:
     revoked = TrackedTask.objects.using(vendor.using).many(ids).filter(state=State.REVOKED)
     tasks = revoked.filter(revoke_request__waited_for__isnull=False)
-    changes = [
-        Change(
-            pk,
-            states.RERUN,
-            lease,
-            worker_id,
-            delay=0.0,
-            reason=reason,
-            actor=actor,
-            bump=1,
-            afresh=True,
-        )
-        for pk, lease, worker_id in vendor.locked(tasks.order_by("pk")).values_list(
-            "pk", "lease", "worker_id"
-        )
-    ]
+    rows = vendor.locked(tasks.order_by("pk")).values_list("pk", "lease", "worker_id")
+    changes = [Change.again(*row, actor=actor, reason=reason) for row in rows]
     written = vendor.write(changes, wait=True).applied if changes else frozenset()
     TrackedTask.objects.using(vendor.using).many(written).update(stage=Stage.BLOCKED)
     return list(written)

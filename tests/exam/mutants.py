@@ -57,6 +57,7 @@ _LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/tes
 _MODELS, _QUERYSETS = "django_tasktrack/models/tasks.py", "django_tasktrack/querysets.py"
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
 _LINKS, _CANVAS = "django_tasktrack/transitions/links.py", "tests/canvas/test_running.py"
+_AGAIN = "tests/canvas/test_again.py"
 _HYGIENE_TESTS = "tests/pools/test_hygiene.py"
 _CRONS, _TIMINGS = "django_tasktrack/crons.py", "django_tasktrack/timings.py"
 _FIRING, _FIRES = "django_tasktrack/schedules/firing.py", "tests/schedules/test_firing.py"
@@ -302,6 +303,29 @@ MUTANTS = (
         "    still = links.filter(state__in=(Link.State.OPEN, Link.State.BROKEN))\n",
         "    still = links.none()\n",
         (_CANVAS,),
+    ),
+    Mutant(
+        "canvas: a rerun asks what else it waits for",
+        _CONTROL,
+        "        in_vain = links.in_vain(vendor, [task.pk for task in left])\n",
+        "        in_vain = set[UUID]()\n",
+        (_AGAIN, "-k", "refused"),
+    ),
+    Mutant(
+        "canvas: a revoke locks what waits with the tasks",
+        _CONTROL,
+        "locked(vendor, ids, links.waiting_for(vendor, ids))",
+        "locked(vendor, ids)",
+        (_AGAIN, "-k", "never_wait"),
+        _SERVER,
+    ),
+    Mutant(
+        "canvas: a rerun locks what waits with the tasks",
+        _CONTROL,
+        "locked(vendor, ids, links.may_revive(vendor, ids))",
+        "locked(vendor, ids)",
+        (_AGAIN, "-k", "never_wait"),
+        _SERVER,
     ),
     Mutant(
         "canvas: released once",
@@ -572,8 +596,8 @@ MUTANTS = (
     ),
     Mutant(
         "rerun: a new lease",
-        _CONTROL,
-        "                bump=1,\n",
+        "django_tasktrack/changes.py",
+        "            bump=1,\n",
         "",
         (_MODEL, _VERBS, "-k", "model or rerun or again"),
     ),
