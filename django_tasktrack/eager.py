@@ -19,7 +19,8 @@ from .exceptions import MaxRetriesExceededError, NotRunning, TaskRevoked, TaskRe
 from .models import Progress, StateChange
 from .outcomes import Claim, Outcome, Report
 from .payloads import decode
-from .result import AsyncResult, ProgressView
+from .progress import ProgressView
+from .result import AsyncResult
 from .serializers import restored
 from .states import State
 from .transitions import Answer
@@ -50,6 +51,7 @@ class EagerResult(AsyncResult):
         self._report = report or Report()
         self._returned = restored(decode(outcome.result))
         self._ended_at = timezone.now()
+        self._children: list[AsyncResult] = []
 
     def __repr__(self) -> str:
         return f"<EagerResult {self.id}>"
@@ -58,6 +60,13 @@ class EagerResult(AsyncResult):
     def returned_text(self) -> str:
         """The value as a row would hold it."""
         return self._outcome.result or "null"
+
+    @property
+    def is_settled(self) -> bool:
+        return True
+
+    def _current(self) -> None:
+        """No row: it is not asked for."""
 
     @property
     def state(self) -> str:
@@ -134,8 +143,8 @@ class EagerResult(AsyncResult):
 
     @property
     def children(self) -> list[AsyncResult]:
-        """None is known: relations are of rows."""
-        return []
+        """The results of what has waited for it. Of what its body has called nothing is known."""
+        return self._children
 
     def revoke(self, *args: Any, **options: Any) -> Answer:
         """Refused: it has ended."""

@@ -21,7 +21,8 @@ from .enqueue import Options, prepare
 from .exceptions import GoalClosed, InvalidTask, LeaseLost, TasktrackError
 from .models import Goal, GoalAttempt, TrackedTask
 from .payloads import decode, encode, printable
-from .result import AsyncResult, ProgressView
+from .progress import ProgressView
+from .result import AsyncResult
 from .states import Stage
 from .vendors import Vendor, task_database, vendor_for
 

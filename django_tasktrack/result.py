@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from . import context, transitions
+from . import context, lineage, transitions
 from .exceptions import (
     InvalidTask,
     ResultExpired,
@@ -25,49 +19,23 @@ from .exceptions import (
     WouldDeadlock,
 )
 from .failures import failure, revoked, why_revoked
-from .ids import is_ours, parse_id
-from .models import Progress, PurgeHorizon, StateChange, TrackedTask
+from .ids import parse_id
+from .models import StateChange, TrackedTask
+from .progress import ProgressView
+from .result_rows import missing_states, progress_of, result_rows
 from .serializers import restored
-from .states import EXPIRED, FINAL, UNKNOWN, Stage, State
+from .states import EXPIRED, FINAL, Stage, State
 from .transitions import Answer
 from .vendors import task_database
+from .waiting import Awaited, allow_join_result
 
 if TYPE_CHECKING:
     from .result_sets import GroupResult
 
-#: Pauses between two looks while waiting, in seconds.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
+__all__ = ["AsyncResult", "ProgressView", "allow_join_result", "missing_states"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressView:
-    """How far a task is, at one moment.
-
-    Attributes:
-        current, total: in the task's own unit; None where it did not say.
-        percent: 0 to 100, or None where the total is not known.
-        message: the task's own words.
-        eta: time left at the speed so far, or None.
-        meta: what ``update_state(meta=)`` gave last.
-        updated_at: when it was told.
-    """
-
-    current: float | None = None
-    total: float | None = None
-    percent: float | None = None
-    message: str = ""
-    eta: timedelta | None = None
-    meta: Any = None
-    updated_at: datetime | None = None
-
-    @classmethod
-    def of(cls, row: Progress) -> ProgressView:
-        return cls(
-            row.current, row.total, row.percent, row.message, row.eta(), row.meta, row.updated_at
-        )
-
-
-class AsyncResult:
+class AsyncResult(Awaited):
     """The state, progress and result of one task, read from its row whenever asked.
 
     Args:
@@ -133,23 +101,37 @@ class AsyncResult:
         One query reads them; if some have no row, one more tells whether they were purged. They do not read again until ``refresh()``.
         """
         results = [cls(task_id) for task_id in ids]
-        cls.read_together(results)
-        for result in results:
-            result._frozen = True
-        missing = [result for result in results if result._row is None]
-        absent = missing_states(result.id for result in missing) if missing else {}
-        for result in missing:
-            result._absent_state = absent[result.id]
+        cls._read_together(results)
         return results
 
     @staticmethod
-    def read_together(results: Iterable[AsyncResult]) -> None:
-        """Read these results by one query."""
-        asked = [result for result in results if result._uuid]
-        ids = {result._uuid for result in asked}
-        rows = {row.pk: row for row in _rows().many(ids)} if ids else {}
-        for result in asked:
-            result._row = rows.get(result._uuid)
+    def at_once(results: Iterable[AsyncResult]) -> list[AsyncResult]:
+        """These results as they are at one moment, read by one query.
+
+        Returns:
+            In their order, those that have ended themselves; of the others copies that do not read again.
+        """
+        asked = list(results)
+        seen = [one if one.is_settled else copy.copy(one) for one in asked]
+        AsyncResult._read_together([one for one in seen if not one.is_settled])
+        for one, now in zip(asked, seen, strict=True):
+            if now.is_settled:
+                one._row = now._row  # so that it is not read again
+        return seen
+
+    @staticmethod
+    def _read_together(results: Sequence[AsyncResult]) -> None:
+        ids = {result._uuid for result in results if result._uuid}
+        rows = {row.pk: row for row in result_rows().many(ids)} if ids else {}
+        missing = []
+        for result in results:
+            result._row = rows.get(result._uuid) if result._uuid else None
+            result._frozen = True
+            if result._row is None:
+                missing.append(result)
+        absent = missing_states(result.id for result in missing) if missing else {}
+        for result in missing:
+            result._absent_state = absent[result.id]
 
     # State
 
@@ -247,7 +229,7 @@ class AsyncResult:
     def progress(self) -> ProgressView:
         """How far the task is."""
         row = self._current()
-        progress = _progress_of(row) if row else None
+        progress = progress_of(row) if row else None
         return ProgressView.of(progress) if progress else ProgressView()
 
     def history(self) -> list[StateChange]:
@@ -259,7 +241,7 @@ class AsyncResult:
 
     @staticmethod
     def _meta(row: TrackedTask) -> Any:
-        progress = _progress_of(row)
+        progress = progress_of(row)
         return progress.meta if progress else None
 
     # What is known of it
@@ -324,96 +306,31 @@ class AsyncResult:
         ids = theirs.order_by("pk").values_list("pk", flat=True)
         return [AsyncResult(task_id, parent=self) for task_id in ids]
 
-    def as_tuple(self) -> tuple[tuple[str, Any], None]:
+    @property
+    def known_parent(self) -> AsyncResult | GroupResult | None:
+        """The parent that it was made with; nothing is read."""
+        return self._parent
+
+    @property
+    def members(self) -> None:
+        """None: it is no group."""
+        return None
+
+    def as_tuple(self) -> lineage.Told:
         """Its id with its parents': JSON values that ``result_from_tuple`` understands."""
-        return (self.id, self._parent and self._parent.as_tuple()), None
+        return lineage.as_tuple(self)
 
     def collect(
         self, timeout: float | None = None, propagate: bool = True
     ) -> Iterator[tuple[AsyncResult, Any]]:
         """Wait for it and for all that came of it; each result with its value, parents first."""
-        yield self, self.get(timeout=timeout, propagate=propagate)
-        for child in self.children:
-            yield from child.collect(timeout=timeout, propagate=propagate)
+        left = [self]
+        while left:
+            one = left.pop()
+            yield one, one.get(timeout=timeout, propagate=propagate)
+            left += reversed(one.children)
 
     # Waiting
-
-    def get(
-        self,
-        timeout: float | None = None,
-        propagate: bool = True,
-        interval: float | None = None,
-        callback: Callable[[str, Any], object] | None = None,
-        disable_sync_subtasks: bool = True,
-    ) -> Any:
-        """Wait for the end and return the result; None where its value was forgotten.
-
-        Args:
-            timeout: seconds to wait at most; None waits for ever.
-            propagate: raise the task's exception; else return it.
-            interval: seconds between two looks; by default short ones that grow.
-            callback: called with the id and the result, which are then not returned.
-            disable_sync_subtasks: refuse to wait inside of a task, whose worker may be needed for the other.
-
-        Raises:
-            TaskFailure: the task failed. It is also an instance of the class that was raised, where
-                that is imported here.
-            TaskRevokedError: the task was revoked.
-            TimeoutError: it did not end in time.
-            UnknownTask, ResultExpired: there is no such task, or no longer.
-            WouldDeadlock: the transaction that enqueued it has not been committed, or a task asks.
-        """
-        check_may_wait(disable_sync_subtasks)
-        for pause in self._pauses(timeout, interval):
-            time.sleep(pause)
-        value = self.value(propagate)
-        if callback is None:
-            return value
-        callback(self.id, value)
-        return None
-
-    def maybe_throw(
-        self, propagate: bool = True, callback: Callable[[str, Any], object] | None = None
-    ) -> Any:
-        """The result as it is now, without waiting; raises the task's exception where it failed."""
-        value = self.value(propagate) if self.ready() else self.result
-        if callback is not None:
-            callback(self.id, value)
-        return value
-
-    maybe_reraise = maybe_throw
-
-    def wait(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's other name for ``get``."""
-        return self.get(*args, **kwargs)
-
-    async def aget(
-        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
-    ) -> Any:
-        """``get`` for asynchronous code."""
-        check_may_wait(True)
-        waits = self._pauses(timeout, interval)
-        look = sync_to_async(lambda: next(waits, None))
-        while (pause := await look()) is not None:
-            await asyncio.sleep(pause)
-        return await sync_to_async(self.value)(propagate)
-
-    def _pauses(self, timeout: float | None, interval: float | None) -> Iterator[float]:
-        """How long to sleep before each next look, until the task has ended."""
-        self._frozen = False
-        waits = pauses(timeout, interval)
-        while not self.has_ended():
-            pause = next(waits, None)
-            if pause is None:
-                raise self._timed_out(timeout or 0.0)
-            yield pause
-
-    def _timed_out(self, timeout: float) -> TimeoutError:
-        row = self._current()
-        return TimeoutError(
-            f"Task {self.id} is {self.state} after {timeout:g} s.",
-            hint=_what_it_does(row) if row else "",
-        )
 
     def has_ended(self) -> bool:
         """Whether there is a result to be had.
@@ -454,6 +371,16 @@ class AsyncResult:
         if propagate:
             raise error
         return error
+
+    def _timed_out(self, timeout: float) -> TimeoutError:
+        row = self._current()
+        return TimeoutError(
+            f"Task {self.id} is {self.state} after {timeout:g} s.",
+            hint=_what_it_does(row) if row else "",
+        )
+
+    def _look_again(self) -> None:
+        self._frozen = False
 
     # Acting on it
 
@@ -517,56 +444,8 @@ class AsyncResult:
         """The row: the one that is known while nothing can change it, else a fresh one."""
         settled = self._frozen or (self._row is not None and self._row.state in FINAL)
         if not settled and self._uuid is not None:
-            self._row = _rows().filter(pk=self._uuid).first()
+            self._row = result_rows().filter(pk=self._uuid).first()
         return self._row
-
-
-def pauses(timeout: float | None, interval: float | None) -> Iterator[float]:
-    """How long to sleep before each next look; ends when the time is over.
-
-    Args:
-        timeout: seconds in all; None for ever.
-        interval: seconds between two looks; by default short ones that grow.
-    """
-    deadline = math.inf if timeout is None else time.monotonic() + timeout
-    pause = interval or _FIRST_PAUSE
-    while (left := deadline - time.monotonic()) > 0:
-        yield min(pause, left)
-        pause = interval or min(pause * 1.5, _LONGEST_PAUSE)
-
-
-_may_wait: ContextVar[bool] = ContextVar("tasktrack_may_wait", default=False)
-
-
-@contextlib.contextmanager
-def allow_join_result() -> Iterator[None]:
-    """Let the code of the block wait for other tasks although it runs in one."""
-    token = _may_wait.set(True)
-    try:
-        yield
-    finally:
-        _may_wait.reset(token)
-
-
-def check_may_wait(disable_sync_subtasks: bool) -> None:
-    """Refuse to wait inside of a task: workers that all wait for others run none.
-
-    Raises:
-        WouldDeadlock: a task asks, and is not allowed to.
-    """
-    if disable_sync_subtasks and context.current() is not None and not _may_wait.get():
-        raise WouldDeadlock(
-            "A task waits for another one here: with all workers waiting none would run it.",
-            hint="Use a chain or a chord; or disable_sync_subtasks=False.",
-        )
-
-
-def _rows() -> Any:
-    return TrackedTask.objects.using(task_database()).select_related("worker", "progress")
-
-
-def _progress_of(row: TrackedTask) -> Progress | None:
-    return getattr(row, "progress", None)
 
 
 def _what_it_does(row: TrackedTask) -> str:
@@ -583,14 +462,3 @@ def _what_it_does(row: TrackedTask) -> str:
 
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S %Z}".rstrip() if at else "an unknown time"
-
-
-def missing_states(ids: Iterable[UUID | str]) -> Mapping[str, str]:
-    """For ids without a row, whether they were ours and have been purged: EXPIRED, else UNKNOWN."""
-    horizon = PurgeHorizon.objects.using(task_database()).first()
-
-    def of(task_id: UUID | None) -> str:
-        purged = task_id and horizon and task_id <= horizon.task_id and is_ours(task_id)
-        return EXPIRED if purged else UNKNOWN
-
-    return {str(given): of(parse_id(given)) for given in ids}

@@ -10,19 +10,21 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 
+from . import lineage
 from .exceptions import TimeoutError  # noqa: A004  Celery's name for it
 from .ids import parse_id, required_id
 from .models import TrackedTask
-from .result import AsyncResult, check_may_wait, pauses
-from .transitions import Answer, revoke
+from .result import AsyncResult
+from .transitions import Answer, forget, revoke
 from .vendors import task_database
+from .waiting import check_may_wait, pauses
 
 #: Called with the id and the value of each result.
 Callback = Callable[[str, Any], object]
 
 
 class ResultSet:
-    """Results that are asked about together, by one query for all that have not ended.
+    """Results that are asked about together: each question is one query for all that have not ended.
 
     Args:
         results: in the order in which ``join`` gives their values.
@@ -86,21 +88,16 @@ class ResultSet:
 
     # How they are
 
-    def refresh(self) -> None:
-        """Read those that have not ended, by one query."""
-        AsyncResult.read_together(one for one in self.results if not one.is_settled)
-
-    def _states(self) -> list[AsyncResult]:
-        self.refresh()
-        return self.results
+    def _at_once(self) -> list[AsyncResult]:
+        return AsyncResult.at_once(self.results)
 
     def completed_count(self) -> int:
         """How many have succeeded."""
-        return sum(result.successful() for result in self._states())
+        return sum(result.successful() for result in self._at_once())
 
     def ready(self) -> bool:
         """Whether all have ended."""
-        return all(result.ready() for result in self._states())
+        return all(result.ready() for result in self._at_once())
 
     def waiting(self) -> bool:
         """Whether one has not ended."""
@@ -108,15 +105,15 @@ class ResultSet:
 
     def successful(self) -> bool:
         """Whether all have succeeded."""
-        return all(result.successful() for result in self._states())
+        return all(result.successful() for result in self._at_once())
 
     def failed(self) -> bool:
         """Whether one has failed."""
-        return any(result.failed() for result in self._states())
+        return any(result.failed() for result in self._at_once())
 
     def maybe_throw(self, callback: Callback | None = None, propagate: bool = True) -> None:
         """Raise the exception of the first that has failed; ``callback`` gets the values of the others."""
-        for result in self._states():
+        for result in self._at_once():
             if result.ready():
                 result.maybe_throw(propagate=propagate, callback=callback)
 
@@ -180,19 +177,25 @@ class ResultSet:
         self, timeout: float | None, propagate: bool, interval: float | None
     ) -> Iterator[float | tuple[str, Any]]:
         """Seconds to sleep before the next look, and (id, value) of each result once it is known."""
-        waits = pauses(timeout, interval)
-        for result in self.results:
-            while not result.has_ended():
-                pause = next(waits, None)
-                if pause is None:
-                    done = sum(one.ready() for one in self.results)
-                    raise TimeoutError(
-                        f"{done} of {len(self)} tasks have ended after {timeout:g} s; the first that has"
-                        f" not is {result.id}, {result.state}."
-                    )
-                yield pause
-                self.refresh()
-            yield result.id, result.value(propagate)
+        waits, known = pauses(timeout, interval), 0
+        while True:
+            for result in AsyncResult.at_once(self.results[known:]):
+                if not result.has_ended():
+                    break
+                yield result.id, result.value(propagate)
+                known += 1
+            else:
+                return
+            pause = next(waits, None)
+            if pause is None:
+                raise self._timed_out(timeout or 0.0)
+            yield pause
+
+    def _timed_out(self, timeout: float) -> TimeoutError:
+        left = [result for result in self._at_once() if not result.ready()]
+        first = f"; the first that has not is {left[0].id}, {left[0].state}" if left else ""
+        done = len(self) - len(left)
+        return TimeoutError(f"{done} of {len(self)} tasks have ended after {timeout:g} s{first}.")
 
     @staticmethod
     def _told(values: list[tuple[str, Any]], callback: Callback | None) -> list[Any]:
@@ -206,33 +209,39 @@ class ResultSet:
         self, timeout: float | None = None, interval: float | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Wait for all of them; (id, what became of it) of each as soon as it has ended."""
-        left, waits = list(self.results), pauses(timeout, interval)
+        left, waits = self.results, pauses(timeout, interval)
         while left:
-            ended = [result for result in left if result.has_ended()]
-            for result in ended:
-                yield result.id, {"status": result.state, "result": result.value(propagate=False)}
-            left = [result for result in left if result not in ended]
-            if left and not ended:
+            seen = [(result, result.has_ended()) for result in AsyncResult.at_once(left)]
+            for result, has_ended in seen:
+                if has_ended:
+                    yield result.id, {"status": result.state, "result": result.value(False)}
+            waiting = [one for one, (_, has_ended) in zip(left, seen, strict=True) if not has_ended]
+            if waiting and len(waiting) == len(left):
                 pause = next(waits, None)
                 if pause is None:
-                    raise TimeoutError(f"{len(left)} of {len(self)} tasks have not ended in time.")
+                    raise TimeoutError(
+                        f"{len(waiting)} of {len(self)} tasks have not ended in time."
+                    )
                 time.sleep(pause)
-                AsyncResult.read_together(left)
+            left = waiting
 
     # Acting on them
 
     def revoke(self, terminate: bool = False, signal: str = "SIGTERM") -> dict[str, Answer]:
         """Stop all of them, in one transaction; what could be done with each."""
-        ids = [task_id for result in self.results if (task_id := parse_id(result.id))]
-        answers = revoke(ids, signal=signal if terminate else None)
+        answers = revoke(self._ids(), signal=signal if terminate else None)
         for result in self.results:
             result.refresh()
         return {str(task_id): answer for task_id, answer in answers.items()}
 
+    def _ids(self) -> list[UUID]:
+        return [task_id for result in self.results if (task_id := parse_id(result.id))]
+
     def forget(self) -> None:
-        """Drop their values."""
+        """Drop their values, by one statement."""
+        forget(self._ids())
         for result in self.results:
-            result.forget()
+            result.refresh()
 
 
 class GroupResult(ResultSet):
@@ -261,10 +270,23 @@ class GroupResult(ResultSet):
     def children(self) -> list[AsyncResult]:
         return self.results
 
-    def as_tuple(self) -> tuple[tuple[str, Any], list[Any]]:
+    def __bool__(self) -> bool:
+        """Always, as with Celery: a group of nothing is a result too."""
+        return True
+
+    @property
+    def known_parent(self) -> AsyncResult | GroupResult | None:
+        """The parent that it was made with."""
+        return self.parent
+
+    @property
+    def members(self) -> list[AsyncResult]:
+        """Its results."""
+        return self.results
+
+    def as_tuple(self) -> lineage.Told:
         """Its id with its parent's, and its members': JSON values that ``result_from_tuple`` understands."""
-        parent = self.parent and self.parent.as_tuple()
-        return (self.id, parent), [result.as_tuple() for result in self.results]
+        return lineage.as_tuple(self)
 
     def save(self) -> None:
         """Nothing has to be done: the tasks know their group."""
@@ -283,14 +305,27 @@ class GroupResult(ResultSet):
 
 def result_from_tuple(told: Any) -> AsyncResult | GroupResult:
     """What ``as_tuple`` told of: a result with its parents, or a group."""
-    (task_id, parent), members = told
-    above = None if parent is None else result_from_tuple(parent)
-    if members is None:
-        return AsyncResult(task_id, parent=above)
-    return GroupResult(task_id, [_single(member) for member in members], parent=above)
+    return _from_tuple(told, None)
 
 
-def _single(told: Any) -> AsyncResult:
-    made = result_from_tuple(told)
+def _from_tuple(told: Any, before: AsyncResult | GroupResult | None) -> AsyncResult | GroupResult:
+    """The result of a line that begins behind what is known already."""
+    line = []
+    while told is not None:
+        (task_id, told), members = told
+        line.append((task_id, members))
+    made = before
+    for task_id, members in reversed(line):
+        made = (
+            AsyncResult(task_id, parent=made)
+            if members is None
+            else GroupResult(task_id, [_member(each, made) for each in members], parent=made)
+        )
+    assert made is not None  # noqa: S101  nobody tells of nothing
+    return made
+
+
+def _member(told: Any, before: AsyncResult | GroupResult | None) -> AsyncResult:
+    made = _from_tuple(told, before)
     assert isinstance(made, AsyncResult)  # noqa: S101  members are flat
     return made

@@ -41,11 +41,66 @@ def test_what_has_ended_is_counted() -> None:
     assert results.get(timeout=0) == results.join() == [2, 4]
 
 
-def test_all_are_asked_about_at_once() -> None:
+@pytest.mark.parametrize(
+    "question", ["ready", "waiting", "successful", "failed", "completed_count"]
+)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_question_is_one_query(question: str, ended: bool) -> None:
     results = some(*[(i, i) for i in range(20)])
+    if ended:
+        work()
     with CaptureQueriesContext(connection) as asked:
-        assert not results.ready()
-    assert len(asked) <= 2
+        getattr(results, question)()
+    assert len(asked) == 1
+    with CaptureQueriesContext(connection) as asked:
+        getattr(results, question)()
+    assert len(asked) == (0 if ended else 1), "what has ended is read no more"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_look_while_waiting_is_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = ResultSet(
+        [add.apply_async((9, 9), countdown=60), *some(*[(i, i) for i in range(20)])]
+    )
+    work()
+    looks = []
+    monkeypatch.setattr("time.sleep", lambda _: looks.append(1))
+    with CaptureQueriesContext(connection) as asked, pytest.raises(TimeoutError):
+        results.get(timeout=0.2)
+    assert len(asked) == len(looks) + 2, "and one to say how far they are"
+    looks.clear()
+    results = ResultSet(AsyncResult(one.id) for one in results)
+    with CaptureQueriesContext(connection) as asked:
+        told = results.iter_native(timeout=0.2)
+        assert {next(told)[0] for _ in range(20)} == {one.id for one in results.results[1:]}
+        with pytest.raises(TimeoutError):
+            next(told)
+    assert len(asked) == len(looks) + 2
+    assert len(looks) > 1
+
+
+def test_those_without_a_row_cost_one_query_more() -> None:
+    results = ResultSet([*some((1, 1), (2, 2)), AsyncResult(new_id()), AsyncResult("no id")])
+    with CaptureQueriesContext(connection) as asked:
+        assert results.completed_count() == 0
+    assert len(asked) == 2
+
+
+def test_results_that_were_read_once_are_read_again_in_a_set() -> None:
+    results = ResultSet(AsyncResult.many([add.delay(1, 1).id]))
+    assert not results.ready()
+    work()
+    assert results.ready()
+    assert results.get(timeout=0) == [2]
+
+
+def test_all_are_forgotten_by_one_statement() -> None:
+    results = some((1, 1), (2, 2))
+    work()
+    with CaptureQueriesContext(connection) as asked:
+        results.forget()
+    assert len(asked) == 1
+    assert results.get(timeout=0) == [None, None]
 
 
 def test_a_failure_is_raised_or_among_the_values() -> None:

@@ -39,7 +39,7 @@ def run(
         ended[task.task_id] = _run(task, before[task.task_id], ended, throw=throw)
         if ended[task.task_id].failed():
             _call_errbacks(plan.links, ended[task.task_id])
-    return _ended(result, ended)
+    return _ended(plan, result, ended)
 
 
 def _run(
@@ -70,13 +70,24 @@ def _call_errbacks(links: Sequence[NewLink], failed: eager.EagerResult) -> None:
 
 
 def _ended(
-    result: AsyncResult | GroupResult, ended: dict[UUID, eager.EagerResult]
+    plan: Plan, whole: AsyncResult | GroupResult, ended: dict[UUID, eager.EagerResult]
 ) -> AsyncResult | GroupResult:
-    """The result with those of its parts that have ended, and of what came before it."""
-    parent = result.parent and _ended(result.parent, ended)
-    if isinstance(result, GroupResult):
-        members = [ended[UUID(member.id)] for member in result.results]
-        return GroupResult(result.id, members, parent=parent)
-    told = ended[UUID(result.id)]
-    told.parent = parent
-    return told
+    """The result of the whole with those of its parts that have ended, each with its relations."""
+    groups: dict[str, GroupResult] = {}
+
+    def of(result: AsyncResult | GroupResult) -> AsyncResult | GroupResult:
+        if not isinstance(result, GroupResult):
+            return ended[UUID(result.id)]
+        if result.id not in groups:
+            members = [ended[UUID(member.id)] for member in result.results]
+            parent = result.parent and of(result.parent)
+            groups[result.id] = GroupResult(result.id, members, parent=parent)
+        return groups[result.id]
+
+    # In the order in which they were laid: what came before is there already, however long the chain is.
+    for result, task in zip(plan.results, plan.tasks(), strict=True):
+        told = ended[task.task_id]
+        told.parent = result.known_parent and of(result.known_parent)
+        if task.parent_id in ended:
+            ended[task.parent_id]._children.append(told)
+    return of(whole)
