@@ -15,11 +15,13 @@ from . import runner
 from .changes import NewTask
 from .conf import config
 from .epilogue import Epilogue
+from .errbacks import Failed
 from .exceptions import MaxRetriesExceededError, NotRunning, TaskRevoked, TaskRevokedError
 from .models import Progress, StateChange
 from .outcomes import Claim, Outcome, Report
 from .payloads import decode
 from .progress import ProgressView
+from .request import Request
 from .result import AsyncResult
 from .serializers import restored
 from .states import State
@@ -52,6 +54,7 @@ class EagerResult(AsyncResult):
         self._returned = restored(decode(outcome.result))
         self._ended_at = timezone.now()
         self._children: list[AsyncResult] = []
+        self._waited_for: BaseException | None = None
 
     def __repr__(self) -> str:
         return f"<EagerResult {self.id}>"
@@ -136,10 +139,23 @@ class EagerResult(AsyncResult):
         return True
 
     def value(self, propagate: bool = True) -> Any:
-        value = self.result
-        if propagate and isinstance(value, BaseException) and self.state != State.SUCCESS:
-            raise value
-        return value
+        if self.state == State.SUCCESS:
+            return self._returned
+        error = self.failure or self.result
+        if propagate:
+            raise error
+        return error
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What was raised where it failed, or where that failed which it has waited for."""
+        return self._error if self.state == State.FAILURE else self._waited_for
+
+    def as_failed(self) -> Failed:
+        """What an errback is told of it."""
+        claim = self._claim
+        request = Request.of_claim(claim, tuple(self.args), self.kwargs, self.worker)
+        return Failed(request, self.value(propagate=False), self.traceback)
 
     @property
     def children(self) -> list[AsyncResult]:
@@ -188,9 +204,11 @@ def run(new: NewTask, *, throw: bool | None = None, retries: int = 0) -> EagerRe
     return result
 
 
-def unrun(new: NewTask, outcome: Outcome) -> EagerResult:
-    """What became of a call that did not run."""
-    return EagerResult(_claim_of(new, 0), outcome, None, None)
+def unrun(new: NewTask, outcome: Outcome, error: BaseException | None) -> EagerResult:
+    """What became of a call that did not run; ``error`` is of the one that it has waited for."""
+    result = EagerResult(_claim_of(new, 0), outcome, None, None)
+    result._waited_for = error
+    return result
 
 
 def _attempt(claim: Claim) -> EagerResult:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .changes import ERRBACK_OF
@@ -16,28 +18,62 @@ from .states import State
 from .vendors import task_database
 
 
-def count(definition: Definition, own: Sequence[Any]) -> int:
-    """How many arguments it is called with, before its own."""
-    return 3 if definition.takes(3 + len(own)) else 1
+class Failed(NamedTuple):
+    """What an errback of three arguments is told of the task that has failed."""
+
+    request: Request
+    error: BaseException
+    traceback: str | None
 
 
-def arguments(definition: Definition, headers: Any, own: Sequence[Any]) -> Sequence[Any]:
+#: What has failed in a call that runs without rows.
+_here: ContextVar[Failed | None] = ContextVar("tasktrack_failed_here", default=None)
+
+
+def count(definition: Definition, own: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    """How many arguments it is called with, before its own: three if it can take them beside those.
+
+    Celery calls whatever takes more than one argument with three, also where they do not fit.
+    """
+    return 3 if definition.takes(3 + len(own), kwargs) else 1
+
+
+def arguments(
+    definition: Definition, headers: Any, own: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Sequence[Any]:
     """Of the failed task: its id, for a function of one argument; else request, exception and traceback.
 
     Args:
         definition: of the task that is called.
         headers: of its row.
-        own: arguments that it has already.
+        own, kwargs: arguments that it has already.
     """
     if not headers or ERRBACK_OF not in headers:
         return ()
-    failed = headers[ERRBACK_OF]
-    if count(definition, own) == 3:
-        row = TrackedTask.objects.using(task_database()).filter(pk=UUID(failed)).first()
-        if row is not None:
-            error = failure(row) if row.state == State.FAILURE else why_revoked(row)
-            return (_request(row), error, row.traceback)
-    return (failed,)
+    task_id = headers[ERRBACK_OF]
+    failed = _failed(task_id) if count(definition, own, kwargs) == 3 else None
+    return (task_id,) if failed is None else failed
+
+
+@contextmanager
+def without_row(failed: Failed) -> Iterator[None]:
+    """In the block errbacks are told of this failure, which has no row."""
+    token = _here.set(failed)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def _failed(task_id: str) -> Failed | None:
+    here = _here.get()
+    if here is not None and here.request.id == task_id:
+        return here
+    row = TrackedTask.objects.using(task_database()).filter(pk=UUID(task_id)).first()
+    if row is None:
+        return None
+    error = failure(row) if row.state == State.FAILURE else why_revoked(row)
+    return Failed(_request(row), error, row.traceback)
 
 
 def _request(row: TrackedTask) -> Request:

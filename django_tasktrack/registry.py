@@ -73,10 +73,10 @@ class Definition:
         object.__setattr__(self, "is_async", is_async)
         object.__setattr__(self, "_counts", _counts_of(self.signature))
 
-    def takes(self, count: int) -> bool:
-        """Whether the body takes so many positional arguments."""
+    def takes(self, count: int, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the body takes so many positional arguments beside these keyword arguments."""
         try:
-            self.signature.bind(*[None] * count)
+            self.signature.bind(*[None] * count, **kwargs)
         except TypeError:
             return False
         return True

@@ -137,7 +137,7 @@ class _Attempt:
         self.definition = registry.get(claim.name)
         own, self._kwargs = restored(decode(claim.args)), restored(decode(claim.kwargs))
         headers = decode(claim.headers)
-        self._args = [*errbacks.arguments(self.definition, headers, own), *own]
+        self._args = [*errbacks.arguments(self.definition, headers, own, self._kwargs), *own]
         self._tell = tell
         request = partial(Request.of_claim, claim, tuple(self._args), self._kwargs, worker)
         self.context = Context(claim, request, send, is_revoked)

@@ -14,7 +14,7 @@ from ..conf import config
 from ..enqueue import Options, Prepare, insert, preparing
 from ..exceptions import InvalidTask
 from ..ids import new_id, required_id
-from ..payloads import encode
+from ..planned import as_plan
 from ..result import AsyncResult
 from ..result_sets import GroupResult
 from .builtin import accumulate
@@ -25,11 +25,8 @@ from .signatures import Signature, listed
 _OF_THE_FIRST = ("countdown", "eta")
 #: And what ends it.
 _OF_THE_LAST = ("task_id",)
-#: What an errback keeps of the task that it will be.
-_OF_ERRBACKS = (
-    "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay", "expires_in", "owner",
-    "time_limit", "soft_time_limit", "rerun_if_lost",
-)  # fmt: skip
+#: What no errback can have: it is enqueued with each failure.
+_NOT_OF_ERRBACKS = ("task_id", "unique_key", "link", "link_error")
 
 
 def enqueue(whole: Signature) -> AsyncResult | GroupResult:
@@ -231,11 +228,17 @@ class Plan:
                 f"link_error={errback!r} is no single task.",
                 hint="Give a task that enqueues the others.",
             )
-        awaited = errbacks.count(registry.get(errback.task), errback.args)
-        prepare = self._prepared(errback.task, errback.options)
-        planned = prepare(errback.args, errback.kwargs, awaited=awaited)
-        values = planned._asdict()
-        return encode({name: values[name] for name in _OF_ERRBACKS}, "link_error")
+        for name in _NOT_OF_ERRBACKS:
+            if errback.options.get(name):
+                raise InvalidTask(
+                    f"link_error={errback!r} has the option {name!r}, which a task that may be enqueued"
+                    " with more than one failure cannot have.",
+                    hint="Give a task that enqueues another one with it.",
+                )
+        definition, own, kwargs = registry.get(errback.task), errback.args, errback.kwargs
+        awaited = 0 if errback.immutable else errbacks.count(definition, own, kwargs)
+        planned = self._prepared(errback.task, errback.options)(own, kwargs, awaited=awaited)
+        return as_plan(planned, immutable=errback.immutable)
 
 
 def _where(own: Inherited) -> Inherited:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,10 +12,10 @@ from django.db.models import Exists, F, OuterRef, TextField
 from django.db.models.functions import Cast
 
 from .. import serializers, states
-from ..changes import ERRBACK_OF, Change, NewTask, Release
+from ..changes import Change, NewTask, Release
 from ..exceptions import TasktrackError
-from ..ids import new_id
 from ..models import Link, TrackedTask
+from ..planned import from_plan
 from ..states import Stage, State
 from ..vendors import Vendor
 from . import announcing, publishing
@@ -177,12 +176,14 @@ def _break(vendor: Vendor, links: Sequence[Link], task_id: UUID, state: State) -
 def _call(vendor: Vendor, planned: Sequence[Mapping[str, Any]], failed: UUID) -> int:
     """Enqueue what is to be called because a task has failed, each once; returns how many."""
     once = [task for number, task in enumerate(planned) if task not in planned[:number]]
-    new: Sequence[NewTask] = [_called(task, failed) for task in once]
-    if new:
-        with suppress(TasktrackError):  # what a receiver does to the headers must not cost the end
-            new = publishing.before(new)
-        vendor.insert(new)
-        publishing.after(vendor, new)
+    if not once:
+        return 0
+    root = TrackedTask.objects.using(vendor.using).values_list("root_id", flat=True).get(pk=failed)
+    new: Sequence[NewTask] = [from_plan(plan, failed, root) for plan in once]
+    with suppress(TasktrackError):  # what a receiver does to the headers must not cost the end
+        new = publishing.before(new)
+    vendor.insert(new)
+    publishing.after(vendor, new)
     return len(new)
 
 
@@ -257,11 +258,3 @@ def in_vain(vendor: Vendor, ids: Iterable[UUID]) -> set[UUID]:
     """Those of these tasks that have waited for one that failed, and still would."""
     broken = Link.objects.using(vendor.using).filter(successor_id__in=ids, state=Link.State.BROKEN)
     return set(broken.values_list("successor_id", flat=True))
-
-
-def _called(task: Mapping[str, Any], failed: UUID) -> NewTask:
-    """A task that tells of a failure: as it was planned, with the id of the one that failed. What only newer
-    code has put into the plan is for newer code."""
-    known = {name: value for name, value in task.items() if name in NewTask._fields}
-    headers = json.dumps({ERRBACK_OF: str(failed)})
-    return NewTask(**known, task_id=new_id(), parent_id=failed, headers=headers)

@@ -93,6 +93,28 @@ def remembers(request: Any, exc: BaseException, traceback: str) -> None:
     remembered.append((request, exc, traceback))
 
 
+#: What the errbacks below were called with.
+told: list[tuple[Any, ...]] = []
+
+
+@task
+def told_all(
+    request: Any, exc: BaseException, traceback: str, own: str = "", *, note: str = ""
+) -> None:
+    told.append((request, exc, traceback, own, note))
+
+
+@task
+def told_id(task_id: str, where: str = "", how: str = "") -> None:
+    told.append((task_id, where, how))
+
+
+@task(bind=True)
+def told_by_request(self: Task[..., Any], task_id: str) -> None:
+    request = self.request
+    told.append((request.id, request.parent_id, request.root_id, request.headers))
+
+
 @task(bind=True, max_retries=0)
 def odd_once(self: Task[..., Any], number: int) -> int:
     """Fails until somebody has run it again."""
