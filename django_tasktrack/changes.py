@@ -17,6 +17,8 @@ from .states import Stage, State, Transition
 
 #: The header of a task that runs because another one has failed: that one's id.
 ERRBACK_OF = "errback_of"
+#: The header of a member of a group, from 0, where the ids of its members are not in its order.
+GROUP_INDEX = "group_index"
 
 
 class NewTask(NamedTuple):

@@ -23,7 +23,7 @@ from .task_options import OPTION_NAMES, TaskOptions
 from .taskclass import TaskType, on_class
 
 if TYPE_CHECKING:
-    from .canvas import Signature, group
+    from .canvas import Signature, chunks
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -260,7 +260,7 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
         return xstarmap(self, it)
 
     @on_class
-    def chunks(self, /, it: Iterable[Sequence[Any]], n: int) -> group:
+    def chunks(self, /, it: Iterable[Sequence[Any]], n: int) -> chunks:
         """Tasks of ``n`` calls each, all at the same time."""
         from .canvas import chunks
 

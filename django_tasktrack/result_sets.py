@@ -11,8 +11,9 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 
 from . import lineage
+from .changes import GROUP_INDEX
 from .exceptions import TimeoutError  # noqa: A004  Celery's name for it
-from .ids import parse_id, required_id
+from .ids import parse_id
 from .models import TrackedTask
 from .result import AsyncResult
 from .transitions import Answer, forget, revoke
@@ -298,9 +299,14 @@ class GroupResult(ResultSet):
     @classmethod
     def restore(cls, group_id: UUID | str) -> Self | None:
         """The group with this id, as its tasks tell; None where no task is of it (any more)."""
-        members = TrackedTask.objects.using(task_database()).filter(group_id=required_id(group_id))
-        ids = list(members.order_by("pk").values_list("pk", flat=True))
-        return cls(group_id, [AsyncResult(task_id) for task_id in ids]) if ids else None
+        if (wanted := parse_id(group_id)) is None:
+            return None
+        members = TrackedTask.objects.using(task_database()).filter(group_id=wanted)
+        if not (told := list(members.values_list("pk", "headers"))):
+            return None
+        # By the ids, unless their order was told.
+        ordered = sorted(((one or {}).get(GROUP_INDEX, 0), task_id) for task_id, one in told)
+        return cls(group_id, [AsyncResult(task_id) for _, task_id in ordered])
 
 
 def result_from_tuple(told: Any) -> AsyncResult | GroupResult:

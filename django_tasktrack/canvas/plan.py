@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from .. import checked, errbacks, registry
-from ..changes import NewLink, NewTask
+from ..changes import GROUP_INDEX, NewLink, NewTask
 from ..conf import config
 from ..enqueue import Options, Prepare, insert, preparing
 from ..exceptions import InvalidTask
 from ..ids import new_id, required_id
+from ..payloads import decode, encode
 from ..planned import as_plan
 from ..result import AsyncResult
 from ..result_sets import GroupResult
@@ -103,6 +104,7 @@ class Plan:
     own_ids: bool = False
     _tasks: list[NewTask] = field(default_factory=list)
     _numbers: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    _places: dict[str, int] = field(default_factory=dict)
     _preparing: dict[Any, Prepare] = field(default_factory=dict)
 
     def tasks(self) -> list[NewTask]:
@@ -112,9 +114,16 @@ class Plan:
             task._replace(
                 followed=task.task_id in self._numbers,
                 ignore_result=task.ignore_result and task.task_id not in handed_on,
+                headers=self._headers_of(task),
             )
             for task in self._tasks
         ]
+
+    def _headers_of(self, task: NewTask) -> str | None:
+        place = self._places.get(str(task.task_id))
+        if place is None:
+            return task.headers
+        return encode({**(decode(task.headers) or {}), GROUP_INDEX: place}, "headers")
 
     def lay(
         self, one: Signature, before: Laid | None = None, inherited: Inherited | None = None
@@ -164,8 +173,7 @@ class Plan:
 
     def _lay_members(self, whole: group, before: Laid | None, own: Inherited) -> Laid:
         options = dict(own.options)
-        given_id = options.pop("task_id", None)
-        group_id = new_id() if given_id is None else required_id(given_id)
+        group_id = _group_id(options.pop("task_id", None), own.group_id)
         members = [one.clone(whole.args) for one in whole.tasks] if whole.args else whole.tasks
         if before and len(before.tails) > 1 and len(members) > 1:
             before = self._lay_task(accumulate.s(), before, _where(own))
@@ -174,6 +182,8 @@ class Plan:
         of_members = Inherited(options, own.on_error, group_id)
         laid = [self.lay(member, before, of_members) for member in members]
         results = [result for one in laid for result in _results_of(one.result)]
+        if self.own_ids:
+            self._places.update({result.id: place for place, result in enumerate(results)})
         parent = before.result if before else None
         tails = [tail for one in laid for tail in one.tails]
         return Laid(tails, collects=True, result=GroupResult(group_id, results, parent=parent))
@@ -239,6 +249,20 @@ class Plan:
         awaited = 0 if errback.immutable else errbacks.count(definition, own, kwargs)
         planned = self._prepared(errback.task, errback.options)(own, kwargs, awaited=awaited)
         return as_plan(planned, immutable=errback.immutable)
+
+
+def _group_id(given: object, around: UUID | None) -> UUID:
+    """The id of a group: one that is a member of another one dissolves in it, as with Celery.
+
+    Raises:
+        InvalidTask: it is to have an id of its own all the same.
+    """
+    if given is not None and around is not None:
+        raise InvalidTask(
+            f"task_id={str(given)!r} is for a group that is one with the group that it is in.",
+            hint="Give it to the group around, or make what is in it a chord.",
+        )
+    return around or (new_id() if given is None else required_id(given))
 
 
 def _where(own: Inherited) -> Inherited:

@@ -86,6 +86,26 @@ class group(_Shape):  # noqa: N801
     def __init__(self, *tasks: Some | Iterable[Some], **options: Any) -> None:
         super().__init__({"tasks": _several(tasks)}, **options)
 
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Self:
+        """Let its members begin one after the other, and not all at the same moment.
+
+        Args:
+            start: ``countdown`` of the first, in seconds.
+            stop: the last ones have no longer one; None for no end.
+            step: by so much each waits longer than the one before it.
+
+        Raises:
+            InvalidTask: ``step`` is not positive.
+        """
+        if step <= 0:
+            raise InvalidTask(f"a skew of {step} seconds is none.", hint="Give a positive step.")
+        countdown, members = start, []
+        for member in self.tasks:
+            members.append(member.clone(countdown=countdown))
+            countdown += step if not stop or countdown + step <= stop else 0
+        self["kwargs"] = {**self["kwargs"], "tasks": members}
+        return self
+
     def __repr__(self) -> str:
         return f"group({', '.join(map(repr, self.tasks))})"
 
@@ -160,15 +180,23 @@ class xstarmap(_Calls):  # noqa: N801
         super().__init__(task, map(list, it))
 
 
-def chunks(task: Task[..., Any] | Signature | str, it: Iterable[Any], n: int) -> group:
-    """Many calls in tasks of ``n`` calls each, all at the same time.
+class chunks(group):  # noqa: N801
+    """Many calls in tasks of ``n`` calls each, all at the same time: a group, and stored as one.
 
     Raises:
         InvalidTask: ``n`` is not positive.
     """
-    if n < 1:
-        raise InvalidTask(f"chunks of {n} calls cannot be made.", hint="Give 1 or more.")
-    return group([xstarmap(task, some) for some in _batched(it, n)])
+
+    def __init__(
+        self, task: Task[..., Any] | Signature | str, it: Iterable[Any], n: int, **options: Any
+    ) -> None:
+        if n < 1:
+            raise InvalidTask(f"chunks of {n} calls cannot be made.", hint="Give 1 or more.")
+        super().__init__([xstarmap(task, some) for some in _batched(it, n)], **options)
+
+    def group(self) -> group:
+        """The group that they are, as Celery's code asks for it."""
+        return group(self.tasks, **self.options)
 
 
 def _batched(it: Iterable[Any], n: int) -> Iterable[Sequence[Any]]:
