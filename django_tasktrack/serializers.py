@@ -25,7 +25,10 @@ _MARK_AS_TEXT = f'"{MARK}"'
 def _json(value: Any, what: str) -> str:
     if isinstance(value, dict) and MARK in value:
         value = {MARK: "json", "value": value}
-    return encode(value, what)
+    text = encode(value, what)
+    if _MARK_AS_TEXT in text:  # beside a tagged value it will get tags, which are levels too
+        packing.pack(json.loads(text), what)
+    return text
 
 
 def _tagged(value: Any, what: str) -> str:
@@ -80,8 +83,9 @@ def put_before(texts: Sequence[str], items: str) -> str:
         inside = items.strip()[1:-1].strip()
         return f"[{', '.join([*texts, inside] if inside else texts)}]"
     given = json.loads(items)
-    is_tagged = _is(given, "tagged")
-    own = [{MARK: "tagged", "value": item} for item in given["value"]] if is_tagged else given
+    kind = "tagged" if _is(given, "tagged") else "json"
+    # Each says what it is, so that no argument is taken for what it only looks like.
+    own = [{MARK: kind, "value": item} for item in (given["value"] if kind == "tagged" else given)]
     return _listed([*map(json.loads, texts), *own])
 
 
@@ -98,7 +102,7 @@ def _within_tags(value: Any) -> Any:
     plain = value["value"] if _is(value, "json") else value
     return packing.pack(
         plain, "a value", level=-MAX_DEPTH
-    )  # its depth was checked when it was given
+    )  # its depth was checked when it was given, with its tags
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -256,6 +256,57 @@ def test_depth_is_that_of_what_is_stored(last: Any, depth: int) -> None:
     assert depth > MAX_DEPTH - 6
 
 
+#: MariaDB refuses JSON of more.
+STORED_EVERYWHERE = 31
+
+
+def levels(value: Any) -> int:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    return 1 + max(map(levels, value), default=0)
+
+
+def marked(depth: int) -> Any:
+    """Dicts with the reserved key, which tags make much deeper."""
+    value: Any = 1
+    for _ in range(depth):
+        value = {MARK: value}
+    return value
+
+
+def allowed(serialize: Callable[[Any, str], str], value: Any) -> str | None:
+    with contextlib.suppress(PayloadError):
+        return serialize(value, "x")
+    return None
+
+
+@pytest.mark.case(44)
+@pytest.mark.parametrize("depth", [1, 5, 6, 7, 8, 9, *range(25, 31)])
+@pytest.mark.parametrize("own", [[], [Decimal(1)], [nested(26)], [marked(5)]])
+@pytest.mark.parametrize("made", [nested, marked, lambda depth: nested(depth, Decimal(1))])
+def test_what_may_be_returned_can_be_handed_on(
+    made: Callable[[int], Any], own: list[Any], depth: int
+) -> None:
+    """To the body of a chord, beside any other value, and before any arguments."""
+    arguments = allowed(plain, own) or allowed(tagged, own)
+    assert arguments
+    values = [allowed(plain, made(depth)), allowed(tagged, made(depth)), tagged(Decimal(1), "x")]
+    collected = listed([value for value in values if value])
+    handed = put_before([collected], arguments)
+    assert levels(json.loads(handed)) <= STORED_EVERYWHERE
+    kept = [restored(json.loads(value)) for value in values if value]
+    assert restored(json.loads(handed)) == [kept, *own]
+
+
+def test_arguments_that_look_like_payloads_are_handed_on_as_they_are() -> None:
+    own = [{MARK: "json", "value": 1}, {MARK: "tagged", "value": [1]}]
+    for value in (1, Decimal(1), {MARK: 1}):
+        handed = put_before([tagged(value, "x")], plain(own, "args"))
+        assert restored(json.loads(handed)) == [value, *own]
+
+
 def test_value_that_contains_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append((loop,))

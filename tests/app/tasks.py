@@ -134,6 +134,15 @@ def counted(values: list[Any]) -> int:
 
 
 @task
+def deep(levels: int) -> Any:
+    """Lists in each other, so many of them."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@task
 def noticed(task_id: str) -> str:
     """An errback of one argument."""
     return task_id

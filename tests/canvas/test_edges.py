@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from django_tasktrack import AsyncResult, chain, chord, group, signals, transitions
+from django_tasktrack.exceptions import PayloadError
 from django_tasktrack.models import Link, TrackedTask
+from django_tasktrack.payloads import MAX_DEPTH
 from django_tasktrack.purge import purge
 from django_tasktrack.transitions import links
 from tests import invariants
@@ -29,13 +31,6 @@ pytestmark = pytest.mark.django_db
 def _invariants_hold() -> Iterator[None]:
     yield
     invariants.check(quiet=False)
-
-
-def nested(levels: int) -> Any:
-    value: Any = 1
-    for _ in range(levels):
-        value = [value]
-    return value
 
 
 def test_a_value_that_is_ignored_is_handed_on_all_the_same() -> None:
@@ -58,9 +53,21 @@ def test_values_of_all_kinds_go_through_groups_and_maps() -> None:
 
 def test_a_deep_value_beside_a_tagged_one_is_collected() -> None:
     day = date(2026, 5, 1)
-    chord([tomorrow.s(day, Decimal(1)), echo.s(nested(28))], tasks.counted.s()).delay()
+    chord([tomorrow.s(day, Decimal(1)), tasks.deep.s(MAX_DEPTH)], tasks.counted.s()).delay()
     work(rounds=2)
     assert states() == ["SUCCESS"] * 3
+
+
+@pytest.mark.case(44)
+def test_a_value_that_is_too_deep_to_be_handed_on_fails_where_it_is_returned() -> None:
+    """On every database: MariaDB alone could not store what a chord makes of it."""
+    result = chord([tasks.deep.s(MAX_DEPTH + 1), echo.s(1)], echo.s()).delay()
+    alone = tasks.deep.delay(MAX_DEPTH + 1)
+    work(rounds=2)
+    assert states() == ["FAILURE", "SUCCESS", "REVOKED", "FAILURE"]
+    for failed in (result, alone):
+        with pytest.raises(PayloadError, match=f"The result.* more than {MAX_DEPTH} levels deep"):
+            failed.get(timeout=0)
 
 
 def test_more_than_can_be_revoked_at_once_is_revoked_in_the_end(

@@ -1472,6 +1472,20 @@ MUTANTS = (
         (_PAYLOAD_TESTS, "-k", "size or megabytes"),
     ),
     Mutant(
+        "payload: its depth where it is handed on",
+        _PAYLOADS,
+        "MAX_DEPTH = 28\n",
+        "MAX_DEPTH = 30\n",
+        (_SERIALIZERS, "-k", "handed_on and nested"),
+    ),
+    Mutant(
+        "payload: its depth with tags that it may get later",
+        "django_tasktrack/serializers.py",
+        "        packing.pack(json.loads(text), what)\n",
+        "        pass\n",
+        (_SERIALIZERS, "-k", "handed_on and marked"),
+    ),
+    Mutant(
         "payload: its depth",
         _PAYLOADS,
         'if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):',
