@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import AsyncResult, GroupResult, chain, chord, group, signature, transitions
 from django_tasktrack.exceptions import InvalidTask, TaskRevokedError
@@ -84,6 +85,14 @@ def test_a_step_that_fails_ends_what_waits_for_it() -> None:
     assert "STARTED" not in story(result.id)
     with pytest.raises(ValueError, match="broken on purpose"):
         result.get(timeout=0)
+
+
+def test_the_failure_at_the_beginning_of_a_long_chain_is_found_at_once() -> None:
+    result = (tasks.fails.s("broken on purpose") | chain(add.s(1) for _ in range(50))).delay()
+    work()
+    with CaptureQueriesContext(connection) as asked, pytest.raises(ValueError, match="on purpose"):
+        result.get(timeout=0)
+    assert len(asked) == 2
 
 
 def test_a_step_that_is_revoked_ends_what_waits_for_it() -> None:
