@@ -68,7 +68,9 @@ def why_revoked(row: TrackedTask) -> TaskFailure | TaskRevokedError:
 def _broken_before(task: TrackedTask) -> TrackedTask | None:
     """The task that this one has waited for in vain."""
     cause = (task.revoke_request or {}).get("waited_for")
-    if cause is not None:  # the first of all that were revoked because of it, however many stand between
+    if (
+        cause is not None
+    ):  # the first of all that were revoked because of it, however many stand between
         return TrackedTask.objects.using(task_database()).filter(pk=cause).first()
     links = Link.objects.using(task_database()).filter(successor=task, state=Link.State.BROKEN)
     found = links.select_related("task").order_by("place", "task_id").first()

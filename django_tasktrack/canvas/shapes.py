@@ -206,7 +206,9 @@ def _batched(it: Iterable[Any], n: int) -> Iterable[Sequence[Any]]:
 
 def after(first: Signature, then: Signature) -> chain:
     """The chain that ``first | then`` means."""
-    return chain([*_steps(first), *_steps(then)])
+    made = chain()
+    made["kwargs"]["tasks"] = [*_steps(first), *_steps(then)]  # not looked at again with each step
+    return made
 
 
 def _steps(one: Signature) -> list[Signature]:
