@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
+
+from .startup import Moment, reach
 
 
 class TasktrackConfig(AppConfig):
@@ -18,4 +22,8 @@ class TasktrackConfig(AppConfig):
         from .canvas import builtin  # noqa: F401  the package's own tasks
         from .conf import at_declaration
 
+        reach(Moment.MODELS)
+        for module in at_declaration().INCLUDE:
+            import_module(module)
         autodiscover_modules(at_declaration().TASKS_MODULE)
+        reach(Moment.TASKS)

@@ -38,6 +38,11 @@ def _all_short(value: Any) -> Any:
     return tuple(map(_short, value)) if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
+def _several(value: Any) -> Any:
+    """Celery also takes one name for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 def _never(value: Any) -> Any:
     """For Celery zero means that nothing expires, for us None does."""
     return value or None
@@ -51,6 +56,8 @@ EFFECTIVE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "result_failure_expires": ("FAILURE_RETENTION", _never),
     "result_serializer": ("RESULT_SERIALIZER", _short),
     "beat_schedule": ("SCHEDULES", _same),
+    "imports": ("INCLUDE", _several),
+    "include": ("INCLUDE", _several),
     "task_always_eager": ("ALWAYS_EAGER", _same),
     "task_annotations": ("TASK_ANNOTATIONS", _same),
     "task_default_priority": ("DEFAULT_PRIORITY", _same),
@@ -163,7 +170,6 @@ ONLY: Mapping[str, tuple[Any, str]] = {
 
 #: Those that cannot be followed: the remedy, and their names.
 REFUSED: Mapping[str, str] = {
-    "Put the tasks into an app's module tasks, or name another one in TASKS_MODULE.": "imports include",
     "Leave it out: nothing limits rates here yet.": "task_default_rate_limit",
     "Payloads are not signed: who may write to the database may enqueue.": """
         security_certificate security_cert_store security_key security_key_password security_digest""",
@@ -208,9 +214,9 @@ def meaning(given: object, value: Any) -> Meaning | None:
     return Meaning(refused=_REFUSED.get(name, "") if value else "")
 
 
-def needless(given: Mapping[Any, Any]) -> list[str]:
-    """The keys that name a broker or a result backend."""
-    return [key for key, value in given.items() if value and celery_name(key) in NEEDLESS]
+def is_needless(given: object, value: Any) -> bool:
+    """Whether a key names a broker or a result backend."""
+    return bool(value) and celery_name(given) in NEEDLESS
 
 
 def contradictions(given: Mapping[Any, Any]) -> list[tuple[str, str]]:

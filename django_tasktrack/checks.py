@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections, router
@@ -20,18 +19,18 @@ from .exceptions import nearest
 def check_settings(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """TASKTRACK holds known names and possible values."""
-    given = getattr(settings, "TASKTRACK", {})
+    """TASKTRACK, and what is read as if it stood there, holds known names and possible values."""
     found: list[CheckMessage] = [
-        Error(problem, hint=hint, id="tasktrack.E001") for problem, hint in conf.errors(given)
+        Error(problem, hint=hint, id="tasktrack.E001") for problem, hint in conf.problems()
     ]
-    return found + [_needless(name) for name in conf.needless(given)]
+    needless = conf.needless()
+    return found + ([_needless(needless)] if needless else [])
 
 
-def _needless(name: str) -> CheckMessage:
+def _needless(places: Sequence[str]) -> CheckMessage:
     return checks.Warning(
-        f"TASKTRACK[{name!r}] changes nothing: the database is the broker and the result backend.",
-        hint="Leave it out.",
+        f"Without effect: {', '.join(places)}. The database is the broker and the result backend.",
+        hint="Leave it out." if len(places) == 1 else "Leave them out.",
         id="tasktrack.W005",
     )
 
@@ -41,7 +40,7 @@ def check_routes(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """The routers can be imported, and what is said by a task's name is said of one that there is."""
-    if conf.errors(getattr(settings, "TASKTRACK", {})):
+    if conf.problems():
         return []
     try:
         routing.in_force()
@@ -77,7 +76,7 @@ def check_router(
     """
     from .models import TrackedTask
 
-    if conf.errors(getattr(settings, "TASKTRACK", {})):
+    if conf.problems():
         return []  # what they say of the database is not known
     using, business = router.db_for_write(TrackedTask), conf.config().BUSINESS_DATABASE
     found: list[CheckMessage] = []
@@ -112,7 +111,7 @@ def check_eager(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """What is deployed leaves its tasks to workers."""
-    if check_settings() or not conf.config().ALWAYS_EAGER:
+    if conf.problems() or not conf.config().ALWAYS_EAGER:
         return []
     return [
         checks.Warning(
@@ -131,7 +130,7 @@ def check_schedules(
     """What is declared of schedules means something."""
     from .schedules.declared import problems  # needs the models
 
-    if check_settings():
+    if conf.problems():
         return []
     return [
         Error(f"Schedule {one.name}: {one.problem}", hint=one.hint or None, id="tasktrack.E016")
@@ -150,7 +149,7 @@ def check_rows_of_schedules(
     from .schedules.planning import problem_of
 
     using = router.db_for_write(Schedule)
-    if using not in (databases or []) or check_settings():
+    if using not in (databases or []) or conf.problems():
         return []
     try:
         rows = list(Schedule.objects.using(using).active())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,8 +28,9 @@ class Config:
     DEFAULT_MAX_RETRIES: int | None = 3
     #: First delay of retries that say nothing, in seconds.
     DEFAULT_RETRY_DELAY: float = 180.0
-    #: Module that each installed app's tasks are looked for in.
+    #: Module that each installed app's tasks are looked for in, and other modules that declare tasks.
     TASKS_MODULE: str = "tasks"
+    INCLUDE: tuple[str, ...] = ()
     #: Alias whose commit an enqueue waits for, where a router keeps the tasks in another database.
     BUSINESS_DATABASE: str = "default"
     #: Where calls go that name no queue, and whose task names none; see ``routes``.
@@ -87,12 +88,57 @@ class Config:
 _SETTINGS = {field.name: field for field in fields(Config)}
 
 
-class _Given(NamedTuple):
-    """One setting as it was given: by which name, and what it means here."""
+class Entry(NamedTuple):
+    """One setting as it was given.
 
-    by: str
+    Attributes:
+        holder: what it was given in, as messages call it: "TASKTRACK".
+        name: by which name, ours or Celery's.
+        value: as it was given.
+    """
+
+    holder: str
+    name: Any
+    value: Any
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as messages call it."""
+        return f"{self.holder}[{self.name!r}]"
+
+
+class _Given(NamedTuple):
+    """One setting that has an effect: where it was given, and what it means here."""
+
+    place: str
     name: str
     value: Any
+
+
+#: What gives settings beside the dict, as if they stood in it.
+Source = Callable[[], Iterable[Entry]]
+_sources: list[Source] = []
+
+
+def add_source(source: Source) -> None:
+    """From now on read these settings as if they stood in ``TASKTRACK`` as well.
+
+    Where both have a setting, and differ, that is an error which names both places. Whoever changes what a
+    source gives calls ``forget()``.
+    """
+    _sources.append(source)
+    forget()
+
+
+def remove_source(source: Source) -> None:
+    """No longer read these."""
+    _sources.remove(source)
+    forget()
+
+
+def exists(name: object) -> bool:
+    """Whether a name is a setting's, in our vocabulary or in Celery's."""
+    return name in _SETTINGS or celery_names.celery_name(name) is not None
 
 
 def errors(value: object) -> list[tuple[str, str]]:
@@ -100,42 +146,61 @@ def errors(value: object) -> list[tuple[str, str]]:
     return _understood(value)[1]
 
 
-def needless(value: object) -> list[str]:
-    """The settings in a ``TASKTRACK`` dict that name another broker or store than the database."""
-    return celery_names.needless(value) if isinstance(value, dict) else []
+def problems() -> list[tuple[str, str]]:
+    """What is wrong with the settings in force, wherever they were given."""
+    return _understood(*_in_force())[1]
 
 
-def _understood(value: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The settings of a dict in our names, and what is wrong with them."""
+def needless() -> list[str]:
+    """Where the settings in force name another broker or store than the database."""
+    value, others = _in_force()
+    entries = [*_of_dict(value), *others] if isinstance(value, dict) else others
+    return [entry.place for entry in entries if celery_names.is_needless(entry.name, entry.value)]
+
+
+def _in_force() -> tuple[Any, list[Entry]]:
+    return getattr(settings, "TASKTRACK", {}), [entry for read in _sources for entry in read()]
+
+
+def _of_dict(value: dict[Any, Any]) -> list[Entry]:
+    return [Entry("TASKTRACK", name, what) for name, what in value.items()]
+
+
+def _understood(
+    value: object, others: Iterable[Entry] = ()
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The settings of a dict, and others, in our names; and what is wrong with them."""
     if not isinstance(value, dict):
         return {}, [("TASKTRACK must be a dict.", "Write TASKTRACK = {...} in your settings.")]
-    given, found = _in_our_names(value)
+    given, found = _in_our_names([*_of_dict(value), *others])
     found += [problem for item in given for problem in _problems(item)]
     found += celery_names.contradictions(value)
     chosen: dict[str, _Given] = {}
     for item in given:
         first = chosen.setdefault(item.name, item)
         if first is not item and first.value != item.value:
-            said = f"TASKTRACK[{first.by!r}] and TASKTRACK[{item.by!r}] mean the same setting, and differ."
+            said = f"{first.place} and {item.place} mean the same setting, and differ."
             found.append((said, "Keep one of them."))
     meant = {name: item.value for name, item in chosen.items()}
     return meant, found or _inconsistent(meant)
 
 
-def _in_our_names(value: dict[Any, Any]) -> tuple[list[_Given], list[tuple[str, str]]]:
+def _in_our_names(entries: Iterable[Entry]) -> tuple[list[_Given], list[tuple[str, str]]]:
     """Each setting that has an effect, and what is wrong with the names of the others."""
     given: list[_Given] = []
     found: list[tuple[str, str]] = []
-    for by, what in value.items():
+    for entry in entries:
+        by, what = entry.name, entry.value
         if by in _SETTINGS:
-            given.append(_Given(by, by, plain(what)))
+            given.append(_Given(entry.place, by, plain(what)))
         elif (meaning := celery_names.meaning(by, what)) is None:
-            found.append((f"TASKTRACK has no setting {by!r}.", _nearest(str(by))))
+            found.append((f"{entry.holder} has no setting {by!r}.", nearest_name(by)))
         elif meaning.refused:
-            said = f"TASKTRACK[{by!r}] = {what!r} cannot be followed here."
+            said = f"{entry.place} = {what!r} cannot be followed here."
             found.append((said, meaning.refused))
         elif meaning.ours and not (meaning.value is None and not _may_be_none(meaning.ours)):
-            given.append(_Given(by, meaning.ours, plain(meaning.value)))  # None: Celery's default
+            # None: Celery's default
+            given.append(_Given(entry.place, meaning.ours, plain(meaning.value)))
     return given, found
 
 
@@ -143,8 +208,9 @@ def _may_be_none(name: str) -> bool:
     return str(_SETTINGS[name].type).endswith("| None") or _SETTINGS[name].type == "Any"
 
 
-def _nearest(name: str) -> str:
-    """The nearest in either vocabulary; where none is near, what there is in ours."""
+def nearest_name(given: object) -> str:
+    """The nearest setting in either vocabulary; where none is near, what there is in ours."""
+    name = str(given)
     hint = nearest(name, {*_SETTINGS, *celery_names.spellings()})
     return nearest(name, _SETTINGS) if hint.startswith("Known") else hint
 
@@ -155,10 +221,10 @@ def _problems(item: _Given) -> Iterator[tuple[str, str]]:
     found = problem_of(item.name, str(field.type), item.value, field.default)
     if found is not None:
         problem, hint = found
-        yield f"TASKTRACK[{item.by!r}] = {item.value!r} {problem}.", hint
+        yield f"{item.place} = {item.value!r} {problem}.", hint
     elif (look := _OF_THEIR_OWN.get(item.name)) is not None:
         for problem, hint in look(item.value):
-            yield f"TASKTRACK[{item.by!r}]: {problem}", hint
+            yield f"{item.place}: {problem}", hint
 
 
 #: Settings whose parts are looked at too.
@@ -195,7 +261,7 @@ def config() -> Config:
     Raises:
         ImproperlyConfigured: naming the setting, and the nearest one that exists.
     """
-    meant, found = _understood(getattr(settings, "TASKTRACK", {}))
+    meant, found = _understood(*_in_force())
     for problem, hint in found:
         raise ImproperlyConfigured(f"{problem} Hint: {hint}")
     return Config(**meant)
@@ -214,10 +280,15 @@ def at_declaration() -> Config:
         return Config()
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "TASKTRACK":
-        config.cache_clear()
-        at_declaration.cache_clear()
+def forget() -> None:
+    """Read the settings again when next asked."""
+    config.cache_clear()
+    at_declaration.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="django_tasktrack.conf")
+def _on_change(*, setting: str, **_: object) -> None:
+    if setting == "TASKTRACK" or _sources:
+        forget()
+
+
+setting_changed.connect(_on_change, dispatch_uid="django_tasktrack.conf")

@@ -40,6 +40,8 @@ MEANT: list[tuple[str, Any, str, Any]] = [
     ("task_always_eager", True, "ALWAYS_EAGER", True),
     ("task_eager_propagates", True, "EAGER_PROPAGATES", True),
     ("beat_schedule", {}, "SCHEDULES", {}),
+    ("imports", ["proj.jobs"], "INCLUDE", ("proj.jobs",)),
+    ("include", "proj.jobs", "INCLUDE", ("proj.jobs",)),
     ("task_soft_time_limit", 9, "SOFT_TIME_LIMIT", 9),
     ("task_store_errors_even_if_ignored", False, "STORE_ERRORS_EVEN_IF_IGNORED", False),
     ("task_time_limit", 10.5, "TIME_LIMIT", 10.5),
@@ -149,7 +151,7 @@ def test_broker_and_result_backend_are_accepted_with_a_warning(name: str) -> Non
     with override_settings(TASKTRACK={old(name): "redis://localhost"}):
         (warned,) = check_settings()
         assert warned.id == "tasktrack.W005"
-        assert "the database is the broker and the result backend" in warned.msg
+        assert "The database is the broker and the result backend" in warned.msg
         assert config() == Config()
     with override_settings(TASKTRACK={name: None}):
         assert check_settings() == []
