@@ -61,6 +61,10 @@ class DuplicateTaskId(TasktrackError, ValueError):
     """``task_id=`` names a task that exists."""
 
 
+class Unsupported(TasktrackError, NotImplementedError):
+    """Celery offers this, and there is nothing of the kind here; the hint says what there is."""
+
+
 class InvalidSchedule(InvalidTask):
     """A schedule says when, or what, in words that mean nothing."""
 

@@ -1,0 +1,81 @@
+"""``app.control`` without a worker: what it refuses, and what it does to the table."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from django_tasktrack.compat.celery.app.control import INSTEAD, Control
+from django_tasktrack.compat.celery.exceptions import InvalidTaskError, Unsupported
+from django_tasktrack.models import TrackedTask
+from tests.app.application import add
+
+control = Control()
+
+
+@pytest.mark.parametrize("verb", sorted(INSTEAD))
+def test_verb_that_cannot_be_followed_names_itself_and_says_what_to_do(verb: str) -> None:
+    with pytest.raises(
+        Unsupported, match=rf"app\.control\.{verb}\(\) cannot be followed"
+    ) as refused:
+        getattr(control, verb)("tasks.add", "10/m", destination=["w1"], reply=True)
+    assert refused.value.hint == INSTEAD[verb]
+
+
+def test_verb_that_is_none_names_the_nearest() -> None:
+    with pytest.raises(AttributeError, match="Did you mean 'revoke'"):
+        control.revok("x")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["SIGKILL", "kill", "KILL", signal.SIGKILL])
+def test_signal_is_given_as_people_write_it(name: str | int) -> None:
+    result = add.delay(1, 1)
+    assert control.terminate(result.id, signal=name) == {result.id: "revoked"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["SIGSTOP", "nonsense", 12345])
+def test_signal_that_ends_nothing_is_refused(name: str | int) -> None:
+    result = add.delay(1, 1)
+    with pytest.raises(InvalidTaskError, match=r"cannot end a task.*SIGTERM"):
+        control.revoke(result.id, terminate=True, signal=name)
+    assert result.state == "PENDING"
+
+
+@pytest.mark.django_db
+def test_purge_takes_all_that_nobody_has_and_no_other() -> None:
+    waiting = [
+        add.delay(1, 1),
+        add.apply_async((1, 1), countdown=60),
+        (add.s(1, 1) | add.s(2)).delay(),
+    ]
+    taken = add.delay(1, 1)
+    TrackedTask.objects.filter(pk=taken.id).update(stage=3)
+    assert control.purge() == 4
+    assert [result.state for result in waiting] == ["REVOKED"] * 3
+    assert taken.state == "PENDING"
+    assert waiting[0].history()[-1].reason == "purged"
+    assert control.discard_all() == 0
+
+
+@pytest.mark.django_db
+def test_nobody_answers_where_no_worker_lives() -> None:
+    inspect = control.inspect()
+    asked = [
+        inspect.active(),
+        inspect.reserved(),
+        inspect.registered(),
+        inspect.stats(),
+        inspect.ping(),
+    ]
+    assert [*asked, inspect.active_queues(), inspect.scheduled(), inspect.query_task("x")] == [
+        None
+    ] * 8
+    assert (control.ping(), control.shutdown()) == ([], [])
+    later = add.apply_async((1, 1), countdown=60)
+    told = inspect.scheduled()
+    assert told is not None
+    assert [one["request"]["id"] for one in told["table"]] == [later.id]
+    control.enable_events()
