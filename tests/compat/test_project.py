@@ -127,15 +127,20 @@ def test_wrong_settings_are_told_by_the_checks_without_a_traceback(project: Proj
 
 
 def test_what_is_included_and_discovered_is_imported(project: Project) -> None:
-    for name in ("jobs", "work", "other/background"):
+    for name in ("jobs", "work", "sold", "other/background"):
         project.write(f"shop/{name}.py", f"print('imported {name}')\n")
     project.write("shop/other/__init__.py", "")
+    project.write(
+        "shop/apps.py",
+        "from django.apps import AppConfig\n\n\nclass ShopConfig(AppConfig):\n    name = 'shop'\n",
+    )
     celery = project.path / "proj/celery.py"
     celery.write_text(
         f"{celery.read_text()}\n"
         "app.autodiscover_tasks(related_name='work')\n"
         "app.autodiscover_tasks(lambda: ['shop.other', 'shop'], related_name='background')\n"
+        "app.autodiscover_tasks(['shop.apps.ShopConfig'], related_name='sold')\n"
         "app.conf.include = ['shop.jobs']\n"
     )
     said = project.run("check")
-    assert re.findall(r"imported (\S+)", said) == ["work", "other/background", "jobs"]
+    assert re.findall(r"imported (\S+)", said) == ["work", "other/background", "sold", "jobs"]

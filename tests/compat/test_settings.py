@@ -248,6 +248,15 @@ def test_schedules_of_the_dict_are_the_same_ones(app: Celery) -> None:
         assert set(conf.config().SCHEDULES or {}) == {"ours", "theirs"}
 
 
+def test_mistake_elsewhere_makes_no_second_place_for_schedules(app: Celery) -> None:
+    ours = {"ours": {"task": keyed.name, "schedule": 5.0, "args": [1]}}
+    with override_settings(TASKTRACK={"LEASEE": 1, "SCHEDULES": ours}):
+        app.conf.beat_schedule["lost"] = {}
+        assert len(problems()) == 1
+    with override_settings(TASKTRACK={"SCHEDULES": ours}):
+        assert (problems(), conf.config().SCHEDULES) == ([], ours)
+
+
 def test_two_schedules_of_one_name_are_refused(app: Celery) -> None:
     app.add_periodic_task(10.0, add.s(1, 2), name="a")
     app.add_periodic_task(10.0, add.s(1, 2), name="a")  # the same again

@@ -92,6 +92,28 @@ def test_task_that_is_used_between_is_made_then_and_once(
     assert between.resolve() is made is registry.get(between.name).task
 
 
+def test_mistake_in_an_early_task_is_told_with_its_place(
+    early: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TypeError, match="Did you mean 'max_retries'"):
+        app.task(max_retry=1)
+
+    @app.task(name="early.wrong", max_retries=-1)
+    def wrong() -> None: ...
+
+    with pytest.raises(InvalidTaskError) as refused:
+        ready(monkeypatch)
+    assert refused.value.__notes__ == [f"In {__name__}, where task early.wrong is declared."]
+
+
+def test_application_can_be_told_to_run_at_once() -> None:
+    app.conf.task_always_eager = True
+    try:
+        assert add.delay(1, 2).get() == 3
+    finally:
+        app.conf.clear()
+
+
 def test_signals_of_an_early_task_reach_its_receivers(
     early: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

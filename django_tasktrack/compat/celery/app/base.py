@@ -260,7 +260,12 @@ def _discover(
         if related_name != conf.at_declaration().TASKS_MODULE:
             _discover([one.name for one in apps.get_app_configs()], related_name)
         return
-    for package in packages() if callable(packages) else packages:
+    # As code that passes on INSTALLED_APPS names them.
+    configs = {
+        f"{type(one).__module__}.{type(one).__qualname__}": one for one in apps.get_app_configs()
+    }
+    for name in packages() if callable(packages) else packages:
+        package = configs[name].name if name in configs else name
         module = import_module(package)
         if related_name and module_has_submodule(module, related_name):
             import_module(f"{package}.{related_name}")

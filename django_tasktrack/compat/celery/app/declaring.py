@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from django.apps import apps
 
+from .... import checked
 from ....startup import Moment, when
+from ....task_options import OPTION_NAMES
 from ..loading import load
 from . import options
 from .lazy import LazyTask
@@ -26,13 +28,17 @@ def declarer(app: Celery | None, args: tuple[Any, ...], given: Mapping[str, Any]
         given: its options.
 
     Raises:
-        TypeError: it was given more than a function.
+        TypeError: it was given more than a function, or there is no such option.
     """
     if len(args) > 1:
         raise TypeError(
             "@app.task takes one function. Hint: Options are named: @app.task(bind=True)."
         )
-    declare = partial(_declare, app, options.of_task(given))
+    meant = options.of_task(given)
+    checked.option_names(
+        meant, OPTION_NAMES, OPTION_NAMES, "@app.task"
+    )  # where it stands, not later
+    declare = partial(_declare, app, meant)
     return declare(*args) if args else declare
 
 

@@ -30,6 +30,7 @@ class LazyTask:
 
         Raises:
             AppRegistryNotReady: Django's apps are not there yet.
+            InvalidTask: an option has a value that it cannot have.
         """
         if self._made is None:
             if not apps.apps_ready:
@@ -37,7 +38,11 @@ class LazyTask:
                     f"Task {self.name} is used before Django's apps are there. Hint: Use it in functions, or"
                     " in a receiver of app.on_after_finalize, and not where a module is imported."
                 )
-            self._made = self._make(self.__wrapped__)
+            try:
+                self._made = self._make(self.__wrapped__)
+            except Exception as error:
+                error.add_note(f"In {self.__module__}, where task {self.name} is declared.")
+                raise
         return self._made
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
