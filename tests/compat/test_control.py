@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from django_tasktrack.compat.celery.app.control import INSTEAD, Control
 from django_tasktrack.compat.celery.exceptions import InvalidTaskError, Unsupported
 from django_tasktrack.models import TrackedTask
 from tests.app.application import add
+from tests.factories import make_worker
 
 control = Control()
 
@@ -79,3 +82,13 @@ def test_nobody_answers_where_no_worker_lives() -> None:
     assert told is not None
     assert [one["request"]["id"] for one in told["table"]] == [later.id]
     control.enable_events()
+
+
+@pytest.mark.django_db
+def test_worker_that_has_been_silent_for_a_lease_does_not_answer() -> None:
+    make_worker(name="living", known_tasks=["a"])
+    make_worker(name="silent", heartbeat_at=timezone.now() - timedelta(days=1))
+    assert control.ping() == [{"living": {"ok": "pong"}}]
+    assert control.inspect().registered() == {"living": ["a"]}
+    assert control.inspect("silent").ping() is None
+    assert control.shutdown(["silent"]) == []
