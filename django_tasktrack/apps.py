@@ -20,8 +20,9 @@ class TasktrackConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401  needs the models
         from .canvas import builtin  # noqa: F401  the package's own tasks
-        from .conf import at_declaration
+        from .conf import at_declaration, forget
 
+        forget()  # somebody may have asked before there were settings
         reach(Moment.MODELS)
         for module in at_declaration().INCLUDE:
             import_module(module)

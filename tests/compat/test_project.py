@@ -38,8 +38,12 @@ class Project:
 
     def run(self, *command: str, code: int = 0) -> str:
         """What ``python -m django`` with this command says; its own process is the project's."""
+        return self.python("-m", "django", *command, code=code)
+
+    def python(self, *arguments: str, code: int = 0) -> str:
+        """What Python says, with these arguments and this exit code."""
         done = subprocess.run(
-            [sys.executable, "-W", "error::UserWarning", "-m", "django", *command],
+            [sys.executable, "-W", "error::UserWarning", *arguments],
             cwd=self.path,
             env={
                 "PATH": os.environ["PATH"],
@@ -124,6 +128,30 @@ def test_wrong_settings_are_told_by_the_checks_without_a_traceback(project: Proj
     said = project.run("check", code=1)
     assert "HINT: Did you mean 'CELERY_TASK_ALWAYS_EAGER'?" in said
     assert "Traceback" not in said
+
+
+def test_what_was_asked_before_there_were_settings_is_asked_again(project: Project) -> None:
+    project.write("proj/settings.py", SETTINGS + "TASKTRACK = {'DEFAULT_MAX_RETRIES': 9}\n")
+    project.write(
+        "proj/celery.py",
+        "from django_tasktrack.compat.celery import Celery\n"
+        "app = Celery('proj')\n"
+        "assert app.conf.DEFAULT_MAX_RETRIES == 3\n"
+        "@app.task\n"
+        "def early(): ...\n",
+    )
+    project.write("shop/tasks.py", "")
+    project.write(
+        "start.py",
+        "import os\n"
+        "del os.environ['DJANGO_SETTINGS_MODULE']\n"
+        "import proj\n"
+        "os.environ['DJANGO_SETTINGS_MODULE'] = 'proj.settings'\n"
+        "import django\n"
+        "django.setup()\n"
+        "print(proj.celery.early.max_retries)\n",
+    )
+    assert project.python("start.py").strip() == "9"
 
 
 def test_what_is_included_and_discovered_is_imported(project: Project) -> None:
