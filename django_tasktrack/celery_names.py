@@ -52,7 +52,7 @@ def _never(value: Any) -> Any:
 EFFECTIVE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "accept_content": ("ACCEPT_CONTENT", _all_short),
     "result_accept_content": ("ACCEPT_CONTENT", _all_short),
-    "result_expires": ("RETENTION", _never),
+    "result_expires": ("RESULT_EXPIRES", _never),
     "result_failure_expires": ("FAILURE_RETENTION", _never),
     "result_serializer": ("RESULT_SERIALIZER", _short),
     "beat_schedule": ("SCHEDULES", _same),

@@ -13,6 +13,7 @@ from django.core.signals import setting_changed
 
 from . import celery_names, routes, task_annotations
 from .exceptions import nearest
+from .retention import Retention, contradiction, fitting
 from .setting_values import plain, problem_of
 
 
@@ -72,9 +73,11 @@ class Config:
     MAX_PAYLOAD_BYTES: int = 1024 * 1024
     #: Characters of a traceback that are kept.
     MAX_TRACEBACK: int = 64 * 1024
-    #: Finished tasks older than this are purged; failures may be kept longer. None keeps them.
-    RETENTION: float | None = 7 * 86400.0
+    #: How long after the end values of results are kept, and then rows, by their state. None is for ever.
+    RESULT_EXPIRES: float | None = 7 * 86400.0
+    RETENTION: float | None = 14 * 86400.0
     FAILURE_RETENTION: float | None = 30 * 86400.0
+    REVOKED_RETENTION: float | None = 14 * 86400.0
     #: Tasks that a goal may use up, and the first pause before it is pursued again.
     GOAL_MAX_ATTEMPTS: int | None = 5
     GOAL_BACKOFF: float = 10.0
@@ -83,6 +86,13 @@ class Config:
     EAGER_PROPAGATES: bool = False
     #: Schedules by name, in the shape of Celery's beat_schedule.
     SCHEDULES: dict[str, Any] | None = None
+
+    @property
+    def retention(self) -> Retention:
+        """How long what is left of a task is kept that says nothing of it."""
+        return Retention(
+            self.RESULT_EXPIRES, self.RETENTION, self.FAILURE_RETENTION, self.REVOKED_RETENTION
+        )
 
 
 _SETTINGS = {field.name: field for field in fields(Config)}
@@ -182,7 +192,8 @@ def _understood(
             said = f"{first.place} and {item.place} mean the same setting, and differ."
             found.append((said, "Keep one of them."))
     meant = {name: item.value for name, item in chosen.items()}
-    return meant, found or _inconsistent(meant)
+    found = found or _inconsistent(meant)
+    return meant if found else meant | _rows_with_their_values(meant), found
 
 
 def _in_our_names(entries: Iterable[Entry]) -> tuple[list[_Given], list[tuple[str, str]]]:
@@ -231,6 +242,18 @@ def _problems(item: _Given) -> Iterator[tuple[str, str]]:
 _OF_THEIR_OWN = {"TASK_ROUTES": routes.problems, "TASK_ANNOTATIONS": task_annotations.problems}
 
 
+def _kept(meant: dict[str, Any]) -> dict[str, float | None]:
+    """The times of values and of rows that were given, by the words of a task's options."""
+    names = ("RESULT_EXPIRES", "RETENTION")
+    return {name.lower(): meant[name] for name in names if name in meant}
+
+
+def _rows_with_their_values(meant: dict[str, Any]) -> dict[str, float | None]:
+    """A row is kept as long as its value, where the settings say nothing of the row."""
+    default = Config().RETENTION
+    return {word.upper(): time for word, time in fitting(_kept(meant), default).items()}
+
+
 def _inconsistent(value: dict[str, Any]) -> list[tuple[str, str]]:
     config = Config(**value)
     found: list[tuple[str, str]] = []
@@ -246,6 +269,9 @@ def _inconsistent(value: dict[str, Any]) -> list[tuple[str, str]]:
             f"({config.POLL_MAX:g} s)."
         )
         found.append((problem, "Lower POLL_MIN or raise POLL_MAX."))
+    if wrong := contradiction(_kept(value)):
+        problem = f"TASKTRACK['RESULT_EXPIRES'] = {config.RESULT_EXPIRES!r}: {wrong}."
+        found.append((problem, "Raise RETENTION, or leave it out."))
     for name in ("SERIALIZER", "RESULT_SERIALIZER"):
         used = getattr(config, name)
         if used not in (None, "json", *config.ACCEPT_CONTENT):

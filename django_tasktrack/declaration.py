@@ -19,7 +19,7 @@ from .exceptions import InvalidTask
 from .hooks import Hooks
 from .registry import Definition
 from .result import AsyncResult
-from .task_options import OPTION_NAMES, TaskOptions
+from .task_options import OPTION_NAMES, UNSET, TaskOptions
 from .taskclass import TaskType, on_class
 
 if TYPE_CHECKING:
@@ -92,9 +92,11 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
             throws=options.thrown(),
             task=self,
             hooks=hooks.overridden(self),
+            keeps=options.keeps(),
         )
         # What code that was written for Celery reads of a task.
-        read = {name: getattr(options, name) for name in OPTION_NAMES if name not in _DECORATOR_S}
+        said = {name: getattr(options, name) for name in OPTION_NAMES if name not in _DECORATOR_S}
+        read = {name: value for name, value in said.items() if value is not UNSET}
         read |= {"max_retries": retry.max_retries, "default_retry_delay": retry.delay}
         vars(self).update(read, name=self.name)
         registry.register(self._definition)
@@ -306,6 +308,10 @@ def task(
     throws: Sequence[type[BaseException]] = ...,
     acks_late: bool | None = ...,
     reject_on_worker_lost: bool | None = ...,
+    result_expires: float | timedelta | None = ...,
+    retention: float | timedelta | None = ...,
+    failure_retention: float | timedelta | None = ...,
+    revoked_retention: float | timedelta | None = ...,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
@@ -346,6 +352,11 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         throws: exception classes that are expected of it: logged in a line at INFO, without a traceback.
         acks_late: Celery's word: True is ``on_lost="retry"``, False is ``on_lost="fail"``.
         reject_on_worker_lost: Celery's word: True is ``on_lost="retry"``.
+        result_expires: seconds after its end that the value which it returned is kept; None for ever. By
+            default ``TASKTRACK["RESULT_EXPIRES"]``.
+        retention: seconds that its row and its history are kept after a success: an hour or more, None for
+            ever. By default ``TASKTRACK["RETENTION"]``, or as long as ``result_expires``.
+        failure_retention, revoked_retention: the same after a failure, and after it was revoked.
 
     Raises:
         InvalidTask: an option has a value that it cannot have, or this is no function for a task.

@@ -126,7 +126,11 @@ class UnknownTask(TasktrackError, LookupError):
     """No task has this id."""
 
 
-class ResultExpired(UnknownTask):
+class ResultExpired(TasktrackError, LookupError):
+    """The task has ended, and its result is kept no longer: its time is over (docs/operating.md#retention)."""
+
+
+class TaskExpired(ResultExpired, UnknownTask):
     """The task existed; its row has been purged since."""
 
 

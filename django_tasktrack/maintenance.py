@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from .changes import Written
 from .herald import Herald
 from .models import Worker
 from .schedules.scheduler import Scheduler
+from .sweeping import Sweeping
 from .vendors import Vendor, errors
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -40,6 +42,7 @@ class Maintenance:
         queues: those that this worker serves; empty for all.
         known: the tasks that it knows.
         herald: tells whoever listens of what has ended here.
+        sweeping: its share of what retention asks for; None: it has none.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Maintenance:
         known: Iterable[str],
         *,
         herald: Herald | None = None,
+        sweeping: Sweeping | None = None,
     ) -> None:
         self._vendor = vendor
         self.interval = interval
@@ -63,6 +67,7 @@ class Maintenance:
         self._told_until: dict[str, float] = {}
         self._agenda: Agenda | None = None
         self._scheduler = Scheduler(vendor, self._known)
+        self._sweeping = sweeping
         self._enqueued = False
         self._round_at = self._orphans_at = 0.0
         self._rounds_due_at = 0.0
@@ -70,7 +75,8 @@ class Maintenance:
     @property
     def due_at(self) -> float:
         """When to call ``run`` next, by the monotonic clock."""
-        return min(self._rounds_due_at, self._scheduler.due_at)
+        swept_at = self._sweeping.due_at if self._sweeping else math.inf
+        return min(self._rounds_due_at, self._scheduler.due_at, swept_at)
 
     def heed(self, agenda: Agenda) -> None:
         """The next round need only do what this says; where it says nothing, there is none before the
@@ -83,8 +89,8 @@ class Maintenance:
             self._agenda, self._rounds_due_at = None, min(later, self._orphans_at)
 
     def run(self, now: float) -> bool:
-        """Do one round if it is time, and run schedules when it is theirs. ``now`` is monotonic; rounds are
-        jittered, so workers spread.
+        """Do one round if it is time, run schedules when it is theirs, and sweep a little when it is time for
+        that. ``now`` is monotonic; rounds are jittered, so workers spread.
 
         Returns:
             Whether a schedule has enqueued something.
@@ -94,6 +100,8 @@ class Maintenance:
             self._do(self._run_schedules, now)
         if now >= self._rounds_due_at:
             self._run_round(now)
+        if self._sweeping and now >= self._sweeping.due_at:
+            self._do(self._sweeping.sweep, now)
         return self._enqueued
 
     def _run_round(self, now: float) -> None:

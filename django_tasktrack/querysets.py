@@ -76,13 +76,14 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
         return self.order_by("-priority", "pk")
 
     def not_awaited(self) -> Self:
-        """Without those whose value is still to be passed on to a task that waits."""
+        """Without those whose end is still to be followed up, or whose value is to be passed on to a task that
+        waits."""
         links: Any = self.model._meta.get_field("links").related_model
         # A revoked one may be run again, and asks for it then.
+        wants = Q(successor__stage=Stage.BLOCKED) | Q(successor__state=State.REVOKED)
         waiting = links._base_manager.filter(
-            Q(successor__stage=Stage.BLOCKED) | Q(successor__state=State.REVOKED),
+            Q(state=links.State.OPEN) | Q(wants, state=links.State.PASSED),  # not handed over yet
             task=OuterRef("pk"),
-            state__in=(links.State.OPEN, links.State.PASSED),  # not handed over yet
         )
         return self.exclude(Q(followed=True) & Exists(waiting))
 

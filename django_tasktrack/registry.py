@@ -40,6 +40,7 @@ class Definition:
         throws: exceptions that are expected of it, and logged without a traceback.
         task: what users declared; the sender of its signals.
         hooks: which of ``on_success`` and its like it has.
+        keeps: how long what is left of it is kept, where it says so itself; see ``retention``.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Definition:
     throws: tuple[type[BaseException], ...] = ()
     task: object = field(default=None, repr=False, compare=False)
     hooks: frozenset[str] = frozenset()
+    keeps: Mapping[str, float | None] = field(default_factory=dict)
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.
@@ -163,6 +165,11 @@ def get(name: str) -> Definition:
         raise NotRegistered(
             f"No task is named {name!r} here.", hint=nearest(name, _definitions)
         ) from None
+
+
+def keeping() -> dict[str, Mapping[str, float | None]]:
+    """What the tasks say that say for themselves how long they are kept, by name."""
+    return {name: known.keeps for name, known in _definitions.items() if known.keeps}
 
 
 def names() -> list[str]:

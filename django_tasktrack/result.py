@@ -14,6 +14,7 @@ from . import context, lineage, transitions
 from .exceptions import (
     InvalidTask,
     ResultExpired,
+    TaskExpired,
     TimeoutError,  # noqa: A004  Celery's name for it
     UnknownTask,
     WouldDeadlock,
@@ -202,17 +203,25 @@ class AsyncResult(Awaited):
 
         Raises:
             PayloadError: a model instance in the value is gone, or its class is not known here.
+            ResultExpired: it succeeded, and its value is kept no longer.
         """
         row = self._current()
         if row is None:
             return None
         if row.state == State.SUCCESS:
-            return restored(row.result)
+            return _returned(row)
         if row.state in (State.FAILURE, State.RETRY):
             return failure(row)
         if row.state == State.REVOKED:
             return revoked(row)
         return self._meta(row)
+
+    @property
+    def result_expired_at(self) -> datetime | None:
+        """When the value that it returned went, because its time was over; None: it is there, or there was
+        none."""
+        row = self._current()
+        return row.result_expired_at if row else None
 
     @property
     def info(self) -> Any:
@@ -336,7 +345,7 @@ class AsyncResult(Awaited):
         """Whether there is a result to be had.
 
         Raises:
-            UnknownTask, ResultExpired: there never will be one.
+            UnknownTask, TaskExpired: there never will be one.
             WouldDeadlock: nobody can run it before this transaction is committed.
         """
         row = self._current()
@@ -354,7 +363,9 @@ class AsyncResult(Awaited):
 
     def _absent(self) -> UnknownTask:
         if self.state == EXPIRED:
-            return ResultExpired(f"Task {self.id} has been purged.", hint="Keep results longer.")
+            return TaskExpired(
+                f"Task {self.id} has been purged.", hint="Keep tasks longer: RETENTION."
+            )
         return UnknownTask(
             f"No task has the id {self.id}.",
             hint="Its transaction is open or was rolled back, or the id is of another system.",
@@ -366,7 +377,7 @@ class AsyncResult(Awaited):
         if row is None:
             raise self._absent()
         if row.state == State.SUCCESS:
-            return restored(row.result)
+            return _returned(row)
         error = failure(row) if row.state == State.FAILURE else why_revoked(row)
         if propagate:
             raise error
@@ -446,6 +457,16 @@ class AsyncResult(Awaited):
         if not settled and self._uuid is not None:
             self._row = result_rows().filter(pk=self._uuid).first()
         return self._row
+
+
+def _returned(row: TrackedTask) -> Any:
+    if row.result_expired_at:
+        raise ResultExpired(
+            f"Task {row.pk} has succeeded, but the value that it returned was kept until "
+            f"{_moment(row.result_expired_at)} only.",
+            hint="RESULT_EXPIRES, or the task's result_expires, says how long values are kept.",
+        )
+    return restored(row.result)
 
 
 def _what_it_does(row: TrackedTask) -> str:

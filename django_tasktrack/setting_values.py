@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .checked import MAX_PRIORITY, MIN_PRIORITY
+from .retention import LEAST
 
 #: Words that a setting may have, where these are few.
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +19,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _POSITIVE = frozenset(
     {"HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES"}
+    | {"RESULT_EXPIRES"}
     | {
         "CONCURRENCY",
         "TIME_LIMIT",
@@ -27,6 +29,7 @@ _POSITIVE = frozenset(
     }
 )
 _RANGES: Mapping[str, tuple[int, int]] = {"DEFAULT_PRIORITY": (MIN_PRIORITY, MAX_PRIORITY)}
+_HOURS = frozenset({"RETENTION", "FAILURE_RETENTION", "REVOKED_RETENTION"})
 #: The kinds of values: what they are called, and what has to be given.
 _KINDS: Mapping[str, tuple[str, str]] = {
     "str": ("a string", "Give a string"),
@@ -102,6 +105,8 @@ def _out_of_range(name: str, number: float) -> str | None:
     if name in _RANGES:
         least, most = _RANGES[name]
         return None if least <= number <= most else f"{least} to {most}"
+    if name in _HOURS:
+        return None if math.isfinite(number) and number >= LEAST else "an hour (3600) or more"
     if name in _POSITIVE:
         return None if math.isfinite(number) and number > 0 else "positive"
     return None if math.isfinite(number) and number >= 0 else "zero or more, and finite"

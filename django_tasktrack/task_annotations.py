@@ -1,16 +1,18 @@
 """Options of tasks that the settings give, by the task's name: ``TASK_ANNOTATIONS``, as Celery has it.
 
-What is said of a task by its name goes before what is said of all (``"*"``), and both go before what the
-task declares.
+What is said of a task by its name goes before what is said by globs, and that before what is said of all
+(``"*"``); all of it goes before what the task declares.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .exceptions import nearest
+from .retention import WORDS
 
 #: What can be given for a task without touching its code.
 OPTIONS = frozenset(
@@ -25,9 +27,10 @@ OPTIONS = frozenset(
     | {"retry_backoff", "retry_backoff_max", "retry_jitter", "track_started", "time_limit"}
     | {"soft_time_limit", "on_lost", "unique_key", "serializer", "ignore_result"}
     | {"store_errors_even_if_ignored", "rate_limit", "retry_kwargs", "throws"}
-    | {"acks_late", "reject_on_worker_lost"}
+    | {"acks_late", "reject_on_worker_lost", *WORDS}
 )
-_HINT = "Give {'tasks.add': {'time_limit': 60}}, or a list of such dicts; '*' is every task."
+_EVERY = "*".__eq__
+_HINT = "Give {'tasks.add': {'time_limit': 60}}, or a list of such dicts; 'tasks.*' is a glob."
 
 
 def of_task(given: Any, name: str) -> dict[str, Any]:
@@ -35,15 +38,25 @@ def of_task(given: Any, name: str) -> dict[str, Any]:
     if next(problems(given), None) is not None:
         return {}  # while Django starts: its checks say so
     found: dict[str, Any] = {}
-    for which in ("*", name):
+    for says in (_EVERY, _of_some(name), name.__eq__):
         for part in reversed(_parts(given)):  # the first one is followed
-            found |= part.get(which, {})
+            for which in reversed(list(part)):
+                found |= part[which] if says(which) else {}
     return found
 
 
+def _of_some(name: str) -> Callable[[str], bool]:
+    """Whether a key is a glob that fits the name, other than that for all."""
+    return lambda which: _is_glob(which) and which != "*" and fnmatch.fnmatchcase(name, which)
+
+
+def _is_glob(which: str) -> bool:
+    return any(sign in which for sign in "*?[")
+
+
 def names(given: Any) -> list[str]:
-    """The tasks that the setting names."""
-    return [name for part in _parts(given) for name in part if name != "*"]
+    """The tasks that the setting names, other than by globs."""
+    return [name for part in _parts(given) for name in part if not _is_glob(name)]
 
 
 def _parts(given: Any) -> Sequence[Any]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from . import checked, task_annotations
+from . import checked, retention, task_annotations
 from .conf import at_declaration
 from .exceptions import InvalidTask
 from .retries import RetryPolicy
 from .setting_values import CHOICES
 
-_UNSET: Any = object()
+#: Where None says something of its own.
+UNSET: Any = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class TaskOptions:
     bind: bool = False
     queue: str | None = None
     priority: int | None = None
-    max_retries: int | None = _UNSET
+    max_retries: int | None = UNSET
     default_retry_delay: float | timedelta | None = None
     autoretry_for: Sequence[type[BaseException]] = ()
     dont_autoretry_for: Sequence[type[BaseException]] = ()
@@ -48,6 +49,10 @@ class TaskOptions:
     throws: Sequence[type[BaseException]] = ()
     acks_late: bool | None = None
     reject_on_worker_lost: bool | None = None
+    result_expires: float | timedelta | None = UNSET
+    retention: float | timedelta | None = UNSET
+    failure_retention: float | timedelta | None = UNSET
+    revoked_retention: float | timedelta | None = UNSET
 
     def __post_init__(self) -> None:
         if self.on_lost not in ("retry", "fail"):
@@ -99,6 +104,16 @@ class TaskOptions:
             )
         return not said["fail"]
 
+    def keeps(self) -> dict[str, float | None]:
+        """How long what is left of it is kept, as far as the task says so itself; see ``retention``.
+
+        Raises:
+            InvalidTask: a time that cannot be, or two that contradict each other.
+        """
+        given = {word: getattr(self, word) for word in retention.WORDS}
+        said = {word: time for word, time in given.items() if time is not UNSET}
+        return retention.of_options(said)
+
     def thrown(self) -> tuple[type[BaseException], ...]:
         """Exceptions that are expected of the task."""
         return _classes(self.throws, "throws")
@@ -137,7 +152,7 @@ class TaskOptions:
         )
 
     def _max_retries(self) -> int | None:
-        if self.max_retries is _UNSET:
+        if self.max_retries is UNSET:
             return at_declaration().DEFAULT_MAX_RETRIES
         return _limit(self.max_retries, "max_retries")
 

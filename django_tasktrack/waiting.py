@@ -117,7 +117,8 @@ class Awaited:
                 that is imported here.
             TaskRevokedError: the task was revoked.
             TimeoutError: it did not end in time.
-            UnknownTask, ResultExpired: there is no such task, or no longer.
+            ResultExpired: it succeeded, and its value is kept no longer.
+            UnknownTask, TaskExpired: there is no such task, or no longer.
             WouldDeadlock: the transaction that enqueued it has not been committed, or a task asks.
         """
         check_may_wait(disable_sync_subtasks)

@@ -24,6 +24,7 @@ from .herald import Herald
 from .maintenance import Maintenance
 from .pools import POOLS, Pool, PoolOptions
 from .registration import Identity, Registration
+from .sweeping import Sweeping
 from .vendors import Vendor, errors, task_database, vendor_for
 
 logger = logging.getLogger("django_tasktrack.worker")
@@ -103,6 +104,7 @@ class Worker:
             self._options.queues,
             registry.names(),
             herald=self._herald,
+            sweeping=Sweeping(vendor, self._config.MAINTENANCE),
         )
         engine = DatabaseEngine(
             vendor, self._plan(), pool, registration, maintenance, herald=self._herald

@@ -79,10 +79,32 @@ def test_count_must_be_whole(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     "name",
     ["HEARTBEAT", "LEASE", "MAINTENANCE", "POLL_MIN", "POLL_MAX", "MAX_PAYLOAD_BYTES", "CONCURRENCY",
-     "TIME_LIMIT", "SOFT_TIME_LIMIT", "MAX_TASKS_PER_CHILD", "MAX_MEMORY_PER_CHILD"],
+     "TIME_LIMIT", "SOFT_TIME_LIMIT", "MAX_TASKS_PER_CHILD", "MAX_MEMORY_PER_CHILD", "RESULT_EXPIRES"],
 )  # fmt: skip
 def test_what_would_stand_still_at_zero_must_be_positive(name: str) -> None:
     assert "must be positive" in problem({name: 0})
+
+
+@pytest.mark.parametrize("name", ["RETENTION", "FAILURE_RETENTION", "REVOKED_RETENTION"])
+def test_rows_are_kept_for_an_hour_at_the_least(name: str) -> None:
+    assert "must be an hour (3600) or more" in problem({name: 3599})
+    assert errors({name: 3600}) == []
+
+
+def test_row_is_kept_as_long_as_its_value_where_nothing_is_said_of_it() -> None:
+    month = 30 * 86_400
+    for given, kept in (({"RESULT_EXPIRES": month}, month), ({"result_expires": 0}, None)):
+        with override_settings(TASKTRACK=given):
+            assert kept == config().RETENTION
+    with override_settings(TASKTRACK={"RESULT_EXPIRES": 60}):
+        assert config().RETENTION == 14 * 86_400
+
+
+@pytest.mark.parametrize("value", [7201, None])
+def test_row_cannot_go_before_its_value(value: object) -> None:
+    found = problem({"RESULT_EXPIRES": value, "RETENTION": 7200})
+    assert "the row, with the value in it, is kept for 7200 s only" in found
+    assert errors({"RESULT_EXPIRES": 7200, "RETENTION": 7200}) == []
 
 
 @pytest.mark.parametrize("name", ["DEFAULT_QUEUE", "TASKS_MODULE", "BUSINESS_DATABASE"])
@@ -93,6 +115,7 @@ def test_text_must_be_text(name: str, value: object) -> None:
 
 def test_none_means_no_limit_only_where_there_can_be_none() -> None:
     may_be_none = ["DEFAULT_MAX_RETRIES", "GOAL_MAX_ATTEMPTS", "RETENTION", "FAILURE_RETENTION"]
+    may_be_none += ["RESULT_EXPIRES", "REVOKED_RETENTION"]
     assert errors(dict.fromkeys(may_be_none)) == []
     assert "is not a number" in problem({"LEASE": None})
 

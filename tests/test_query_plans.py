@@ -21,6 +21,7 @@ from django_tasktrack.models import StateChange, TrackedTask
 from django_tasktrack.overview import queues
 from django_tasktrack.overview.lately import lately
 from django_tasktrack.overview.queues import queue_figures
+from django_tasktrack.retention import Retention, Rule, RuleBook
 from django_tasktrack.states import State
 from django_tasktrack.vendors import glance, postgresql
 
@@ -202,6 +203,30 @@ def test_purge(worker_id: int, plans: Plans) -> None:
     assert sum(item.tasks for item in purge.purge(older_than=29_990 * 60)) == 11
     assert uses(plans, "tasktrack_done", f"{TABLE}_pkey")
     assert StateChange._meta.db_table not in plans.scanned
+
+
+def test_value_of_a_result(worker_id: int, plans: Plans) -> None:
+    """The next batch goes on where the last one ended, whatever is kept before and behind it."""
+    vendor, day = the_vendor(), 86_400
+    book = RuleBook(Retention(day, 30 * day, None, None))
+    rule, now = book.rules()[-1], vendor.now()
+    first = purge.follow(vendor, book, rule, now, limit=200)
+    assert (rule.values, first.gone, first.more) == (True, 0, True)
+    second = purge.follow(vendor, book, rule, now, after=first.place, limit=200)
+    assert first.place
+    assert second.place
+    assert second.place > first.place
+    assert uses(plans, "tasktrack_done", f"{TABLE}_pkey")
+    read = [node for node in plans.nodes if node.get("Index Name") == "tasktrack_done"]
+    assert all("finished_at" in node["Index Cond"] for node in read)
+
+
+def test_look_for_what_retention_asks_for(worker_id: int, plans: Plans) -> None:
+    vendor, day = the_vendor(), 86_400
+    rule, now = Rule(20 * day, State.SUCCESS), vendor.now()
+    assert purge.ended(vendor, rule, now).values("pk").first()
+    assert uses(plans, "tasktrack_done")
+    assert {node["Node Type"] for node in plans.nodes}.isdisjoint({"Sort"})
 
 
 def test_tasks_of_an_owner(worker_id: int, plans: Plans) -> None:

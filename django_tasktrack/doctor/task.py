@@ -35,7 +35,7 @@ def explain_missing(state: str) -> Finding:
         return problem(
             "expired",
             "EXPIRED: this task existed; it has ended and been purged since.",
-            "RETENTION and FAILURE_RETENTION say how long tasks are kept; goals stay.",
+            "RETENTION and its like say how long tasks are kept (docs/operating.md#retention); goals stay.",
         )
     return problem(
         "unknown",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from ..conf import config
 from ..models import Goal, TrackedTask
 from ..overview.fleet import Member, fleet, served_queues
 from ..overview.lately import failure_kinds, lately
 from ..overview.queues import QueueFigures, queue_figures
+from ..purge import book_of, ended, going
 from ..states import FINAL, Stage, State
+from ..sweeping import place_of
 from ..vendors import Vendor
 from ..words import period, span
 from .database import of_database
@@ -22,6 +23,8 @@ WINDOW = timedelta(hours=1)
 _DAY = timedelta(days=1)
 #: Of what ended by itself, so large a share of failures is worth a warning, where there are as many ends.
 _SHARE, _ENDS = 0.25, 20
+#: What should have gone before is told of: much longer than workers take to come round.
+LATE = timedelta(days=2)
 #: Rows that a look for odd ones reads.
 _LOOK = 1_000
 _TOLD = 5
@@ -47,7 +50,7 @@ def examine(vendor: Vendor) -> list[Finding]:
         *_of_wishes(vendor, now),
         *_of_goals(vendor, now),
         *_of_failures(vendor, now),
-        *_of_purge(vendor, now),
+        *_of_retention(vendor, now),
     ]
 
 
@@ -231,19 +234,19 @@ def _of_failures(vendor: Vendor, now: datetime) -> Iterator[Finding]:
     )
 
 
-def _of_purge(vendor: Vendor, now: datetime) -> Iterator[Finding]:
-    """Whether finished tasks pile up beyond their retention."""
-    tasks = TrackedTask.objects.using(vendor.using)
-    kept = {State.SUCCESS: config().RETENTION, State.FAILURE: config().FAILURE_RETENTION}
-    for state, retention in kept.items():
-        if retention is None:
-            continue
-        oldest = tasks.in_state(state).order_by("finished_at").values_list("finished_at", flat=True)
-        first = oldest.first()
-        if first is not None and now - first > timedelta(seconds=retention) + 2 * _DAY:
+def _of_retention(vendor: Vendor, now: datetime) -> Iterator[Finding]:
+    """Whether finished tasks pile up although their time is over."""
+    book = book_of(vendor)
+    for rule in book.rules():
+        late = rule._replace(after=rule.after + LATE.total_seconds())
+        rows = ended(vendor, late, now, place_of(vendor, book, rule)).values_list("pk", "name")
+        ids = [pk for pk, name in rows[:_LOOK] if book.applies(rule, name)]
+        first = going(vendor, late, now, ids).order_by("finished_at").first() if ids else None
+        if first is not None and first.finished_at is not None:
+            what = "values" if rule.values else "tasks"
             yield warning(
-                "purge_late",
-                f"The oldest {state} ended {span(now - first)} ago, and is kept for "
-                f"{period(timedelta(seconds=retention))}: purge does not run.",
-                "Once a day: manage.py tasktrack purge",
+                "retention_late",
+                f"Retention falls behind: a {rule.state} ended {span(now - first.finished_at)} ago, and such "
+                f"{what} are kept for {period(timedelta(seconds=rule.after))}.",
+                "Workers see to it while they run; at once: manage.py tasktrack purge",
             )

@@ -3,7 +3,7 @@ writes."""
 
 from .goals import Goal, GoalAttempt
 from .indexes import PartialIndex, PartialUnique
-from .purging import PurgeHorizon
+from .purging import PurgeHorizon, Sweep
 from .schedules import Schedule, ScheduleSlot
 from .tasks import Link, Progress, StateChange, TrackedTask
 from .workers import Worker
@@ -19,6 +19,7 @@ __all__ = [
     "Schedule",
     "ScheduleSlot",
     "StateChange",
+    "Sweep",
     "TrackedTask",
     "Worker",
 ]

@@ -69,6 +69,8 @@ class TrackedTask(models.Model):
     revoke_request = models.JSONField(_("revoke request"), null=True)
 
     result = models.JSONField(_("result"), null=True)
+    # When its time was over and the value went: that nothing is there is no None that was returned.
+    result_expired_at = models.DateTimeField(_("result expired"), null=True)
     error_type = models.CharField(_("error"), max_length=255, blank=True, default="")
     error_message = models.TextField(_("error message"), blank=True, default="")
     traceback = models.TextField(_("traceback"), blank=True, default="")

@@ -84,6 +84,8 @@ _SHOWN_TO_OWNERS = (
     "id", "task", "queue", "state", "label", "attempt", "created_at", "run_after", "started_at",
     "finished_at", "revoke_requested_at", "progress", "error",
 )  # fmt: skip
+#: The value, and when it went: null alone does not tell.
+_RESULT = ("result", "result_expired_at")
 _SHOWN_TO_STAFF = (
     "owner", "worker", "priority", "max_attempts", "losses", "crashes", "expires_at", "goal",
 )  # fmt: skip
@@ -132,7 +134,7 @@ class TaskSerializer(_WithMessage, TaskRowSerializer):
     deferred = ("args", "kwargs", "traceback", "revoke_request")
 
     class Meta(TaskRowSerializer.Meta):
-        fields = read_only_fields = (*_SHOWN_TO_OWNERS, "result")
+        fields = read_only_fields = (*_SHOWN_TO_OWNERS, *_RESULT)
 
 
 class StaffTaskSerializer(_WithMessage, StaffTaskRowSerializer):
@@ -151,7 +153,9 @@ class PayloadTaskSerializer(StaffTaskSerializer):
     deferred = ("revoke_request",)
 
     class Meta(TaskRowSerializer.Meta):
-        fields = read_only_fields = (*_SHOWN_TO_OWNERS, *_SHOWN_TO_STAFF, *_PAYLOAD)
+        fields = read_only_fields = (
+            *_SHOWN_TO_OWNERS, *_SHOWN_TO_STAFF, "args", "kwargs", *_RESULT, "traceback",
+        )  # fmt: skip
 
 
 # History

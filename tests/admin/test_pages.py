@@ -55,6 +55,15 @@ def every_page() -> list[str]:
     ]
 
 
+def test_value_that_has_expired_is_said_to_have_expired(operator: Client) -> None:
+    task = make_task(State.SUCCESS, result=1)
+    assert "Expired" not in text(operator.get(page(task)))
+    TrackedTask.objects.filter(pk=task.pk).update(result=None, result_expired_at=timezone.now())
+    html = text(operator.get(page(task)))
+    assert "Expired: the value that it returned was kept until" in html
+    assert "null" not in html.partition("tt-result-head")[2].partition("</section>")[0]
+
+
 def test_markup_in_data_stays_text(operator: Client) -> None:
     for address in every_page():
         html = text(operator.get(address))

@@ -22,6 +22,11 @@ def xsum(numbers: list[int]) -> int:
     return sum(numbers)
 
 
+@shared_task(result_expires=3600)
+def kept_for_an_hour() -> int:
+    return 1
+
+
 @shared_task(ignore_result=True)
 def quiet() -> str:
     return "secret"

@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import AsyncResult, GroupResult, chain, chord, group, signature, transitions
-from django_tasktrack.exceptions import InvalidTask, TaskRevokedError
+from django_tasktrack.exceptions import InvalidTask, ResultExpired, TaskRevokedError
 from django_tasktrack.models import Link, TrackedTask
 from django_tasktrack.outcomes import Claim
 from django_tasktrack.purge import purge
@@ -363,6 +365,51 @@ def test_purge_leaves_values_that_are_still_waited_for() -> None:
     assert result.get(timeout=0) == [2, 4]
     purge(older_than=0)
     assert not TrackedTask.objects.exists()
+    assert not Link.objects.exists()
+
+
+def test_values_that_are_still_waited_for_do_not_expire() -> None:
+    result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
+    first, second = claim_all(make_worker().pk)
+    finish(first, run(first))
+    TrackedTask.objects.filter(pk=first.task_id).update(group_id=None)  # its links alone protect it
+    aged = the_vendor().now() - timedelta(days=8)
+    TrackedTask.objects.filter(pk=first.task_id).update(finished_at=aged)
+    purge()
+    assert row(first.task_id).result == 2
+    finish(second, run(second))
+    work()
+    purge()
+    assert result.get(timeout=0) == [2, 4]
+    with pytest.raises(ResultExpired):
+        AsyncResult(first.task_id).get(timeout=0)
+
+
+def test_purge_leaves_ends_that_are_still_to_be_followed_up() -> None:
+    """As a worker of a version without links leaves them: the errback has not been called yet."""
+    failing = tasks.fails.apply_async(("no",), link_error=tasks.noted.si(1))
+    (claim,) = claim_all(make_worker().pk)
+    finish(claim, run(claim))
+    TrackedTask.objects.exclude(pk=failing.id).update(stage=Stage.HELD)
+    Link.objects.update(state=Link.State.OPEN)
+    purge(older_than=0)
+    assert AsyncResult(failing.id).exists()
+    transitions.follow_up(the_vendor())
+    purge(older_than=0)
+    assert not AsyncResult(failing.id).exists()
+
+
+def test_a_task_whose_predecessor_was_purged_is_not_run_without_its_value() -> None:
+    result = (tasks.fails.s("no") | add.s(1)).delay()
+    work()
+    assert states() == ["FAILURE", "REVOKED"]
+    with override_settings(TASKTRACK={"FAILURE_RETENTION": 3600}):
+        aged = the_vendor().now() - timedelta(hours=2)
+        TrackedTask.objects.filter(state="FAILURE").update(finished_at=aged)
+        purge()
+    assert states() == ["REVOKED"]
+    assert result.rerun() is Answer.REFUSED
+    purge(older_than=0)
     assert not Link.objects.exists()
 
 

@@ -18,6 +18,7 @@ from django_tasktrack.doctor import Finding, Level
 from django_tasktrack.models import Goal, TrackedTask, Worker
 from django_tasktrack.states import Stage
 from django_tasktrack.vendors import Vendor
+from tests.app.tasks import echo
 from tests.factories import NAME, make_goal, make_task, make_worker
 from tests.inline import enqueue, the_vendor
 
@@ -132,15 +133,26 @@ def test_failures_are_told_by_kind_and_many_are_a_warning() -> None:
     assert troubles(examine()) == {"failures": Level.WARNING}
 
 
-def test_purge_that_does_not_run() -> None:
+def test_retention_that_falls_behind() -> None:
     able()
-    old = make_task("SUCCESS", worker=able())
-    TrackedTask.objects.filter(pk=old.pk).update(finished_at=timezone.now() - 24 * 10 * HOUR)
+    old = make_task("SUCCESS", worker=able(), name=echo.name)
+    TrackedTask.objects.filter(pk=old.pk).update(finished_at=timezone.now() - 24 * 17 * HOUR)
     found = examine()
-    assert troubles(found) == {"purge_late": Level.WARNING}
-    assert "is kept for 7 d" in found["purge_late"].text
+    assert troubles(found) == {"retention_late": Level.WARNING}
+    assert "a SUCCESS ended 17 d" in found["retention_late"].text
+    assert "such tasks are kept for 14 d" in found["retention_late"].text
     with override_settings(TASKTRACK={"RETENTION": None, "HEARTBEAT": 1, "LEASE": 5}):
-        assert "purge_late" not in examine()
+        assert "retention_late" not in examine()
+    TrackedTask.objects.filter(pk=old.pk).update(finished_at=timezone.now() - 24 * 15 * HOUR)
+    assert "retention_late" not in examine(), "workers have some time for it"
+
+
+def test_values_that_outlive_their_time_are_told_as_well() -> None:
+    one = make_task("SUCCESS", worker=able(), name=echo.name, result=3)
+    TrackedTask.objects.filter(pk=one.pk).update(finished_at=timezone.now() - 24 * 10 * HOUR)
+    assert "such values are kept for 7 d" in examine()["retention_late"].text
+    TrackedTask.objects.filter(pk=one.pk).update(result=None, result_expired_at=timezone.now())
+    assert "retention_late" not in examine()
 
 
 # The database

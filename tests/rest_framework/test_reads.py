@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_tasktrack.models import TrackedTask
@@ -169,6 +170,17 @@ def stored_user() -> User:
     user = User(pk=7)
     user._state.adding = False
     return user
+
+
+def test_value_that_has_expired_is_no_null_that_was_returned(operator_client: APIClient) -> None:
+    tasks = make_task("SUCCESS", result=None), make_task("SUCCESS", result=1)
+    at = timezone.now()
+    TrackedTask.objects.filter(pk=tasks[1].pk).update(result=None, result_expired_at=at)
+    shown = [operator_client.get(url("task-detail", task.pk)).json() for task in tasks]
+    assert [one["result"] for one in shown] == [None, None]
+    assert [one["result_expired_at"] for one in shown] == [
+        None, at.isoformat().replace("+00:00", "Z"),
+    ]  # fmt: skip
 
 
 def test_tagged_payloads_are_shown_as_plain_json(operator_client: APIClient) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
+from django.utils import timezone
 
 from django_tasktrack import AsyncResult
-from django_tasktrack.exceptions import TaskRevokedError, TimeoutError  # noqa: A004
+from django_tasktrack.conf import config
+from django_tasktrack.exceptions import ResultExpired, TaskRevokedError, TimeoutError  # noqa: A004
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.purge import purge
 from tests import ledger
-from tests.app.snippets import LongTask, counts, divide, looks_at_itself, named, quiet
+from tests.app.snippets import (
+    LongTask,
+    counts,
+    divide,
+    kept_for_an_hour,
+    looks_at_itself,
+    named,
+    quiet,
+)
 from tests.app.tasks import add
 from tests.workers import WorkerProcess, wait_until, worker
 
@@ -144,6 +155,28 @@ def test_a12_a_task_looks_at_itself(running: WorkerProcess) -> None:
     assert (said["id"], said["root_id"], said["parent_id"]) == (result.id, result.id, None)
     assert (said["args"], said["kwargs"], said["retries"]) == ([], {}, 0)
     assert (said["queue"], bool(said["hostname"])) == ("mail", True)
+
+
+def test_a13_the_value_goes_first_and_says_so(settings: LazySettings) -> None:
+    settings.TASKTRACK = {**settings.TASKTRACK, "result_expires": 604800}
+    assert (config().RESULT_EXPIRES, config().RETENTION) == (604_800, 14 * 86_400)
+    older, newer = add.delay(1, 1), add.delay(2, 2)
+    failed, short = divide.delay(1, 0), kept_for_an_hour.delay()
+    ended = {older: 8, newer: 6, failed: 20, short: 2 / 24}
+    for result, days in ended.items():
+        result.get(timeout=10, propagate=False)
+        at = timezone.now() - timedelta(days=days)
+        TrackedTask.objects.filter(pk=result.id).update(finished_at=at)
+    with worker("-P", "threads", "-c", "1", tasktrack={"result_expires": 604800}):
+        wait_until(lambda: AsyncResult(short.id).result_expired_at)
+        wait_until(lambda: AsyncResult(older.id).result_expired_at)
+    for result in (older, short):
+        gone = AsyncResult(result.id)
+        assert gone.state == "SUCCESS"
+        with pytest.raises(ResultExpired, match="was kept until"):
+            gone.get(timeout=1)
+    assert AsyncResult(newer.id).get(timeout=1) == 4
+    assert AsyncResult(failed.id).failed(), "failures stay for longer"
 
 
 def test_a14_many_ids_by_one_query(caplog: pytest.LogCaptureFixture) -> None:

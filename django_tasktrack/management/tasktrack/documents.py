@@ -42,7 +42,8 @@ def task_row(task: TrackedTask) -> dict[str, Any]:
 
 def whole_task(task: TrackedTask) -> dict[str, Any]:
     """One task with everything that it was given and has left."""
-    payload = {name: getattr(task, name) for name in ("args", "kwargs", "result", "traceback")}
+    names = ("args", "kwargs", "result", "result_expired_at", "traceback")
+    payload = {name: getattr(task, name) for name in names}
     return {**task_row(task), **payload, "unique_key": task.unique_key}
 
 

@@ -1,4 +1,4 @@
-"""``tasktrack purge``: delete finished tasks whose retention is over."""
+"""``tasktrack purge``: what retention asks for, at once: empty values of results, delete finished tasks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def _arguments(parser: ArgumentParser) -> None:
         "--older-than",
         type=arguments.duration("d"),
         metavar="7d",
-        help="time since their end, instead of the settings' (units s m h d w)",
+        help="delete what ended so long ago, whatever settings and tasks say (units s m h d w)",
     )
     parser.add_argument("--dry-run", action="store_true", help="count only")
 
 
 def _run(options: Options, console: Console) -> int:
     purged = purge(older_than=options["older_than"], dry_run=options["dry_run"])
-    document = {item.state: item.tasks for item in purged}
+    document = {item.state: {"deleted": item.tasks, "emptied": item.values} for item in purged}
     console.give(
         document, *_lines(purged, options["dry_run"]), line("Goals and their attempts stay.")
     )
@@ -31,13 +31,11 @@ def _run(options: Options, console: Console) -> int:
 
 
 def _lines(purged: list[Purged], dry_run: bool) -> list[Line]:
-    verb = "Would delete" if dry_run else "Deleted"
+    delete, empty = ("Would delete", "would empty") if dry_run else ("Deleted", "emptied")
     return [
-        line(
-            f"{verb} {item.tasks:,} {item.state} tasks that ended before {item.before:%Y-%m-%d %H:%M}."
-        )
+        line(f"{delete} {item.tasks:,} {item.state} tasks, {empty} {item.values:,} values.")
         for item in purged
     ]
 
 
-VERB = Verb("purge", "delete finished tasks whose retention is over", _arguments, _run)
+VERB = Verb("purge", "do now what retention asks for: empty values, delete tasks", _arguments, _run)

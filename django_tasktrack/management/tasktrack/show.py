@@ -98,10 +98,15 @@ def _pairs(task: TrackedTask, now: datetime) -> Iterator[tuple[str, Cell]]:
     if progress is not None:
         yield "progress", Bar(progress.percent) if progress.percent is not None else ""
         yield "", " ".join([amount_of(progress.current, progress.total), progress.message]).strip()
-    yield "result", as_json(task.result) if task.result is not None else ""
+    yield "result", as_json(task.result) if task.result is not None else _gone(task)
     error = f"{task.error_type}: {task.error_message}" if task.error_type else ""
     yield "error", Word(error, "bad") if error else ""
     yield "goal", str(task.goal) if task.goal_id and task.goal else ""
+
+
+def _gone(task: TrackedTask) -> str:
+    at = task.result_expired_at
+    return f"expired; it was kept until {clock(at)}" if at else ""
 
 
 def _attempt(task: TrackedTask) -> str:

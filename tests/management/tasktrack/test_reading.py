@@ -161,6 +161,15 @@ def test_show_tells_all_of_a_task() -> None:
     assert "full" in document["history"][-1]["traceback"]
 
 
+def test_show_says_that_a_value_has_expired() -> None:
+    task = make_task("SUCCESS", result=[1, 2])
+    assert "[1, 2]" in tasktrack("show", task.pk).out
+    at = the_vendor().now()
+    TrackedTask.objects.filter(pk=task.pk).update(result=None, result_expired_at=at)
+    assert "expired; it was kept until" in tasktrack("show", task.pk).out
+    assert tasktrack("show", task.pk, "--json").document["result_expired_at"]
+
+
 def test_show_explains_what_has_not_ended() -> None:
     assert "No worker lives." in tasktrack("show", make_task().pk).out
 
