@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,18 +15,19 @@ from uuid import UUID
 import pytest
 from django.db import connection, connections, transaction
 
-from django_tasktrack import goals, pursuit, states, transitions
+from django_tasktrack import chord, goals, purge, pursuit, registry, states, transitions
 from django_tasktrack.changes import Change
 from django_tasktrack.goals import PursuedGoal
 from django_tasktrack.models import Goal, GoalAttempt, StateChange, TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, Outcome, failed, succeeded
 from django_tasktrack.states import State
+from django_tasktrack.sweeping import Sweeping
 from django_tasktrack.transitions import Answer
 from django_tasktrack.vendors.base import Vendor
 
 from .app.tasks import echo
-from .factories import NAME, make_worker, new_task
-from .inline import the_vendor
+from .factories import NAME, make_task, make_worker, new_task
+from .inline import claim_all, finish, row, run, the_vendor, work
 from .test_goals import fold_holds
 
 pytestmark = [
@@ -301,3 +304,69 @@ def reconcile_often() -> None:
             transitions.whole(the_vendor(), partial(one.update, next_attempt_at=the_vendor().now()))
         pursuit.reconcile(the_vendor(), limit=5)
         pursuit.adopt_orphans(the_vendor())
+
+
+# Retention
+
+
+def aged(ids: Sequence[UUID], days: float) -> None:
+    at = the_vendor().now() - timedelta(days=days)
+    TrackedTask.objects.filter(pk__in=ids).update(finished_at=at)
+
+
+def test_of_two_workers_that_sweep_one_does_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_definitions", {})  # no rule but the settings'
+    worker = make_worker()
+    ids = [make_task(State.SUCCESS, worker=worker, result=n).pk for n in range(30)]
+    aged(ids, 8)
+    sweepings = [Sweeping(the_vendor(), 1.0) for _ in range(2)]
+    follow, began = purge.follow, threading.Barrier(2)
+
+    def slow(*args: Any, **options: Any) -> purge.Looked:
+        with suppress(threading.BrokenBarrierError):
+            began.wait(1)  # the other one is let come, and comes only where both follow the rule at once
+            met.append(True)
+        return follow(*args, **options)
+
+    met: list[bool] = []
+    monkeypatch.setattr(purge, "follow", slow)
+    together(*(one.sweep for one in sweepings))
+    assert met == []
+    assert TrackedTask.objects.filter(result_expired_at__isnull=False).count() == 30
+    assert sum(one._values for one in sweepings) == 30
+
+
+def test_sweeping_waits_for_nobody_who_holds_a_row() -> None:
+    worker = make_worker()
+    kept, gone = (make_task(State.SUCCESS, worker=worker) for _ in range(2))
+    aged([kept.pk, gone.pk], 20)
+    with transaction.atomic():
+        TrackedTask.objects.select_for_update().get(pk=kept.pk)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: (Sweeping(the_vendor(), 1.0).sweep(), connection.close())).result(10)
+    assert list(TrackedTask.objects.all()) == [kept]
+
+
+def test_values_that_are_handed_on_while_retention_comes_by() -> None:
+    for _ in range(15):
+        result = chord([echo.s(1), echo.s(2)], echo.s()).delay()
+        first, second = claim_all(make_worker().pk)
+        finish(first, run(first))
+        TrackedTask.objects.filter(pk=first.task_id).update(group_id=None)  # links alone protect it
+        aged([first.task_id], 8)
+        outcome = run(second)
+
+        def end(claim: Claim = second, outcome: Outcome = outcome) -> None:
+            while finish(claim, outcome).busy:
+                time.sleep(0.001)
+
+        def purge_often() -> None:
+            for _ in range(3):
+                purge.purge()
+
+        together(end, purge_often)
+        assert row(result.id).args == [[1, 2]]
+        purge.purge()
+        assert row(first.task_id).result is None
+        work()
+        assert result.get(timeout=0) == [1, 2]

@@ -56,6 +56,7 @@ _SERIALIZERS = "tests/test_serializers.py"
 _LOGS, _LOG_TESTS = "django_tasktrack/management/logs.py", "tests/management/test_logs.py"
 _MODELS, _QUERYSETS = "django_tasktrack/models/tasks.py", "django_tasktrack/querysets.py"
 _PURGE, _FORKS = "django_tasktrack/purge.py", "tests/test_forking.py"
+_PURGES = "tests/test_purge.py"
 _LINKS, _CANVAS = "django_tasktrack/transitions/links.py", "tests/canvas/test_running.py"
 _AGAIN = "tests/canvas/test_again.py"
 _HYGIENE_TESTS = "tests/pools/test_hygiene.py"
@@ -1544,17 +1545,81 @@ MUTANTS = (
     Mutant(
         "purge: what has ended alone",
         _PURGE,
-        "stage=Stage.DONE, state=state, finished_at__lte=before",
-        "created_at__lte=before",
+        "stage=Stage.DONE, state=rule.state, finished_at__lte=before",
+        "finished_at__lte=before",
         ("tests/test_purge.py", "-k", "unfinished_tasks_stay"),
     ),
     Mutant(
         "purge: nothing that runs again at this moment",
         _PURGE,
-        "vendor.locked(old, wait=False)",
-        "old",
+        "vendor.locked(tasks, wait=False)",
+        "tasks",
         (_RACES, "-k", "purge_against_rerun"),
         _SERVER,
+    ),
+    Mutant(
+        "retention: values that are waited for",
+        _PURGE,
+        ".many(ids).not_awaited()",
+        ".many(ids)",
+        (_CANVAS, "-k", "do_not_expire"),
+    ),
+    Mutant(
+        "retention: ends that are still to be followed up",
+        _QUERYSETS,
+        "Q(state=links.State.OPEN) | Q(wants, state=links.State.PASSED)",
+        "Q(wants, state__in=(links.State.OPEN, links.State.PASSED))",
+        (_CANVAS, "-k", "followed_up"),
+    ),
+    Mutant(
+        "retention: values of a group that goes on",
+        _PURGE,
+        " and group not in open_groups",
+        "",
+        (_PURGES, "-k", "of_a_group"),
+    ),
+    Mutant(
+        "retention: tasks that others know",
+        "django_tasktrack/retention.py",
+        "name not in self.elsewhere and ",
+        "",
+        (_PURGES, "-k", "only_other_workers_know"),
+    ),
+    Mutant(
+        "retention: the horizon is of our own ids",
+        _PURGE,
+        "max(filter(is_ours, ids), default=None)",
+        "max(ids)",
+        (_PURGES, "-k", "caller_chose"),
+    ),
+    Mutant(
+        "retention: no step without its value",
+        _PURGE,
+        "    if in_vain:\n",
+        "    if False:\n",
+        (_CANVAS, "-k", "without_its_value"),
+    ),
+    Mutant(
+        "retention: one worker at a time",
+        "django_tasktrack/sweeping.py",
+        "self._vendor.locked(sweeps, wait=False).first()",
+        "sweeps.first()",
+        ("tests/test_races.py", "-k", "one_does_each_batch"),
+        _SERVER,
+    ),
+    Mutant(
+        "retention: a None that was returned is no value",
+        _PURGE,
+        "tasks.filter(result__isnull=False).exclude(result=none)",
+        "tasks",
+        (_PURGES, "-k", "none_that_was_returned"),
+    ),
+    Mutant(
+        "retention: a rule begins anew",
+        "django_tasktrack/sweeping.py",
+        " or now - row.began_at > ANEW",
+        "",
+        ("tests/test_sweeping.py", "-k", "passed_by"),
     ),
     Mutant(
         "history: no update by querysets",
