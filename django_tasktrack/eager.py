@@ -132,6 +132,10 @@ class EagerResult(AsyncResult):
         return self._ended_at
 
     @property
+    def result_expired_at(self) -> None:
+        """Never: it is no row, and goes with the process."""
+
+    @property
     def worker(self) -> str:
         return socket.gethostname()
 

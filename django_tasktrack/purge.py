@@ -149,7 +149,12 @@ def follow(
     )
     open_groups = _open_groups(vendor, {group for *_, group in rows if group})
     ids = [
-        pk for _, pk, name, group in rows if book.applies(rule, name) and group not in open_groups
+        pk
+        for at, pk, name, group in rows
+        if book.applies(rule, name)
+        and group not in open_groups
+        # Only counted, a row that goes is still there when values are.
+        and not (dry_run and rule.values and at and book.deletes(name, rule.state, now - at))
     ]
     gone = _let_go(vendor, rule, now, ids, dry_run=dry_run) if ids else 0
     return Looked(gone, _place_of(rows), len(rows) == limit)

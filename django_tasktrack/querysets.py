@@ -32,7 +32,7 @@ _SKEW = timedelta(minutes=10)
 
 
 class KeptQuerySet(models.QuerySet[_Model]):
-    """Rows that ordinary code reads and never deletes: only ``manage.py tasktrack purge`` does."""
+    """Rows that ordinary code reads and never deletes: only ``purge`` does."""
 
     def delete(self) -> NoReturn:
         raise TasktrackError(

@@ -63,7 +63,7 @@ class Definition:
     throws: tuple[type[BaseException], ...] = ()
     task: object = field(default=None, repr=False, compare=False)
     hooks: frozenset[str] = frozenset()
-    keeps: Mapping[str, float | None] = field(default_factory=dict)
+    keeps: Mapping[str, float | None] = field(default_factory=dict, hash=False)
     #: Whether the body is an ``async def``.
     is_async: bool = field(init=False)
     #: How many positional arguments do, if there are no others.

@@ -149,6 +149,11 @@ class RuleBook:
         """Whether a task of this name follows the rule."""
         return name not in self.elsewhere and rule in _rules_of(self.own.get(name, self.usual))
 
+    def deletes(self, name: str, state: State, age: timedelta) -> bool:
+        """Whether the row of such a task goes by now, so long after its end."""
+        kept = self.own.get(name, self.usual).of_row(state)
+        return kept is not None and age >= timedelta(seconds=kept)
+
     def key(self, rule: Rule) -> str:
         """What the rule is known by: another one as soon as anything in the book is different."""
         book = [rule, _plain(self.usual), {n: _plain(r) for n, r in self.own.items()}]

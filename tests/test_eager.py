@@ -321,3 +321,8 @@ def test_function_can_be_eager() -> None:
 def test_unique_key_is_free_again_at_once() -> None:
     keyed = declared(unique_key="one")(lambda number: number)
     assert [keyed.delay(n).get() for n in (1, 2)] == [1, 2]
+
+
+def test_value_of_a_call_that_ran_here_never_expires() -> None:
+    result = add.apply((1, 2))
+    assert (result.result_expired_at, result.get()) == (None, 3)

@@ -324,7 +324,9 @@ def test_of_two_workers_that_sweep_one_does_each_batch(monkeypatch: pytest.Monke
 
     def slow(*args: Any, **options: Any) -> purge.Looked:
         with suppress(threading.BrokenBarrierError):
-            began.wait(1)  # the other one is let come, and comes only where both follow the rule at once
+            began.wait(
+                1
+            )  # the other one is let come, and comes only where both follow the rule at once
             met.append(True)
         return follow(*args, **options)
 
@@ -342,8 +344,7 @@ def test_sweeping_waits_for_nobody_who_holds_a_row() -> None:
     aged([kept.pk, gone.pk], 20)
     with transaction.atomic():
         TrackedTask.objects.select_for_update().get(pk=kept.pk)
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(lambda: (Sweeping(the_vendor(), 1.0).sweep(), connection.close())).result(10)
+        together(Sweeping(the_vendor(), 1.0).sweep)
     assert list(TrackedTask.objects.all()) == [kept]
 
 
