@@ -13,6 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from django.db.models import F
+
+from .adaptation import Wish, wish_of
 from .forking import fork, hang_up
 from .models import Worker
 from .vendors import errors, vendor_for
@@ -29,12 +32,14 @@ class Beat(NamedTuple):
             database did not take it.
         moment: when, on the monotonic clock, which all processes of a machine share.
         asked_to_end: whether somebody wants the worker to end in an orderly way.
+        wish: what somebody wants it to become, until it is that.
     """
 
     worker_id: int
     counted: bool | None
     moment: float
     asked_to_end: bool = False
+    wish: Wish | None = None
 
 
 class Heartbeat:
@@ -131,24 +136,28 @@ class _Pulse:
             if not self._connected:
                 self._vendor.connect(self._patience)
                 self._connected = True
-            counted, asked = self._give_sign(worker_id)
+            counted, row = self._give_sign(worker_id)
         except errors.TROUBLE as error:
             self._hang_up(error)
             return Beat(worker_id, None, moment)
         self._said = False
-        return Beat(worker_id, counted, moment, asked)
+        if row is None:
+            return Beat(worker_id, counted, moment)
+        wish = wish_of(row) if row.is_asked_to_change else None
+        return Beat(worker_id, counted, moment, row.shutdown_requested_at is not None, wish)
 
-    def _give_sign(self, worker_id: int) -> tuple[bool, bool]:
-        """Whether the sign counts, and whether the worker is asked to end.
+    def _give_sign(self, worker_id: int) -> tuple[bool, Worker | None]:
+        """Whether the sign counts, and the row, if something is asked of the worker.
 
-        The one statement of each beat tells both, so that the question costs nothing where nobody asks.
+        The one statement of each beat tells of both, so that the question costs nothing where nobody asks.
         """
         mine = Worker.objects.using(self._vendor.using).filter(pk=worker_id).alive()
         now = self._vendor.now()
-        if mine.filter(shutdown_requested_at__isnull=True).update(heartbeat_at=now):
-            return True, False
+        unasked = mine.filter(shutdown_requested_at__isnull=True, requests_made=F("requests_met"))
+        if unasked.update(heartbeat_at=now):
+            return True, None
         counted = bool(mine.update(heartbeat_at=now))
-        return counted, counted
+        return counted, mine.defer("known_tasks").first() if counted else None
 
     def _hang_up(self, error: Exception) -> None:
         self._connected = False

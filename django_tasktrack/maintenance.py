@@ -17,6 +17,7 @@ from .changes import Written
 from .herald import Herald
 from .models import Worker
 from .schedules.scheduler import Scheduler
+from .served import Served
 from .sweeping import Sweeping
 from .vendors import Vendor, errors
 
@@ -41,6 +42,7 @@ class Maintenance:
         lease: a worker silent for longer is lost.
         queues: those that this worker serves; empty for all.
         known: the tasks that it knows.
+        excluded: queues that are left out of all of them.
         herald: tells whoever listens of what has ended here.
         sweeping: its share of what retention asks for; None: it has none.
     """
@@ -53,13 +55,14 @@ class Maintenance:
         queues: Sequence[str],
         known: Iterable[str],
         *,
+        excluded: Sequence[str] = (),
         herald: Herald | None = None,
         sweeping: Sweeping | None = None,
     ) -> None:
         self._vendor = vendor
         self.interval = interval
         self._lease = lease
-        self._queues = queues
+        self._queues, self._excluded = queues, excluded
         self._known = frozenset(known)
         self._herald = herald or Herald()
         self._complained: set[str] = set()
@@ -77,6 +80,10 @@ class Maintenance:
         """When to call ``run`` next, by the monotonic clock."""
         swept_at = self._sweeping.due_at if self._sweeping else math.inf
         return min(self._rounds_due_at, self._scheduler.due_at, swept_at)
+
+    def serve(self, served: Served) -> None:
+        """Look after these queues from now on."""
+        self._queues, self._excluded = served.only, served.excluded
 
     def heed(self, agenda: Agenda) -> None:
         """The next round need only do what this says; where it says nothing, there is none before the
@@ -179,7 +186,8 @@ class Maintenance:
     def _hold_unknown(self) -> None:
         alive = Worker.objects.using(self._vendor.using).alive()
         known = self._known.union(*alive.values_list("known_tasks", flat=True))
-        for name, count in transitions.hold_unknown(self._vendor, self._queues, known).items():
+        found = transitions.hold_unknown(self._vendor, self._queues, known, self._excluded)
+        for name, count in found.items():
             if name not in self._complained:
                 self._complained.add(name)
                 logger.warning(

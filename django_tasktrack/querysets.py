@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from uuid import UUID
@@ -62,6 +62,12 @@ class TaskQuerySet(KeptQuerySet["TrackedTask"]):
 
     def for_queue(self, *queues: str) -> Self:
         return self.filter(queue__in=queues)
+
+    def served(self, queues: Collection[str], excluded: Collection[str] = ()) -> Self:
+        """Those in these queues; without any, those in all but the excluded ones."""
+        if queues:
+            return self.filter(queue__in=queues)
+        return self.exclude(queue__in=excluded) if excluded else self
 
     def named(self, names: Iterable[str]) -> Self:
         return self.filter(name__in=list(names))

@@ -7,14 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import transaction
 from django.db.models import DateTimeField, Value
 from django.db.models.functions import Coalesce
 
 from . import liveness
+from .adaptation import Wish, columns_of, wish_of
 from .heartbeat import Beat, Heartbeat
 from .models import Worker
 from .vendors import Vendor
@@ -34,6 +35,7 @@ class Identity:
     queues: Sequence[str]
     known_tasks: Sequence[str]
     version: str
+    excluded_queues: Sequence[str] = ()
 
 
 class Registration:
@@ -48,6 +50,8 @@ class Registration:
         on_dead: called when the heartbeat's process is gone, or says nothing any more.
         on_asked_to_end: called once, from the same thread, when somebody has asked for a shutdown.
         on_beat: called after each sign of life that counts.
+        on_wish: called, from the same thread, with what somebody has asked this worker to become, until
+            ``adapted`` says that it is.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Registration:
         on_dead: Callable[[], None],
         on_asked_to_end: Callable[[], None] = lambda: None,
         on_beat: Callable[[], None] = lambda: None,
+        on_wish: Callable[[Wish], None] = lambda _: None,
     ) -> None:
         self.worker_id = 0
         self._vendor = vendor
@@ -72,6 +77,7 @@ class Registration:
         self._on_asked_to_end = on_asked_to_end
         self._asked_to_end = False
         self._on_beat = on_beat
+        self._on_wish = on_wish
         self._ended = False
         self._locked = self._unheard = False
         self._last = time.monotonic()
@@ -101,6 +107,7 @@ class Registration:
     def _create(self) -> Worker:
         now = self._vendor.now()
         return Worker.objects.using(self._vendor.using).create(
+            **self._former_requests(),
             name=self._identity.name,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -108,18 +115,37 @@ class Registration:
             concurrency=self._identity.concurrency,
             can_terminate=self._identity.can_terminate,
             queues=list(self._identity.queues),
+            excluded_queues=list(self._identity.excluded_queues) or None,
             known_tasks=list(self._identity.known_tasks),
             version=self._identity.version,
             started_at=now,
             heartbeat_at=now,
-            shutdown_requested_at=self._former_request(),
         )
 
-    def _former_request(self) -> datetime | None:
+    def _former_requests(self) -> dict[str, Any]:
         """What was asked of this process under the row that it had before it was found lost."""
-        former = Worker.objects.using(self._vendor.using).filter(pk=self.worker_id)
-        asked = former.values_list("shutdown_requested_at", flat=True)
-        return asked.first() if self.worker_id else None
+        rows = Worker.objects.using(self._vendor.using)
+        former = rows.filter(pk=self.worker_id).first() if self.worker_id else None
+        if former is None:
+            return {}
+        asked: dict[str, Any] = {"shutdown_requested_at": former.shutdown_requested_at}
+        if former.is_asked_to_change:
+            asked |= {"requests_made": 1, **columns_of(wish_of(former))}
+        return asked
+
+    def adapted(self, wish: Wish) -> None:
+        """Say that this worker has become what was asked for; what was asked since then stays open."""
+        only, excluded = wish.served.only, wish.served.excluded
+        self._identity = replace(
+            self._identity, concurrency=wish.concurrency, queues=only, excluded_queues=excluded
+        )
+        mine = Worker.objects.using(self._vendor.using).filter(pk=self.worker_id)
+        mine.update(
+            concurrency=wish.concurrency,
+            queues=list(only),
+            excluded_queues=list(excluded) or None,
+            requests_met=wish.number,
+        )
 
     def start(self) -> None:
         """Begin to watch."""
@@ -163,6 +189,8 @@ class Registration:
             if beat.asked_to_end and not self._asked_to_end:
                 self._asked_to_end = True
                 self._on_asked_to_end()
+            if beat.wish:
+                self._on_wish(beat.wish)
             self._on_beat()
         elif beat.counted is False and not self._ended:
             self._lose("another worker has found this one lost")

@@ -24,6 +24,7 @@ from .herald import Herald
 from .maintenance import Maintenance
 from .pools import POOLS, Pool, PoolOptions
 from .registration import Identity, Registration
+from .served import Served
 from .sweeping import Sweeping
 from .vendors import Vendor, errors, task_database, vendor_for
 
@@ -43,6 +44,7 @@ class WorkerOptions:
     Args:
         name: for people; ``%h`` becomes the host.
         queues: those that it serves; empty for all.
+        exclude_queues: those that it leaves out, of all or of ``queues``.
         pool: "prefork", "threads", "solo" or "asyncio".
         concurrency: bodies that run at once; None for one a processor (asyncio: 100).
         least: children that are kept when there is nothing to do; None for all of them.
@@ -54,6 +56,7 @@ class WorkerOptions:
 
     name: str = "worker@%h"
     queues: Sequence[str] = ()
+    exclude_queues: Sequence[str] = ()
     pool: str = "prefork"
     concurrency: int | None = None
     least: int | None = None
@@ -75,6 +78,7 @@ class Worker:
         self._options = options
         self._config = config()
         self._name = options.name.replace("%h", socket.gethostname())
+        self._served = Served.of(options.queues, options.exclude_queues)
         self._asked_to_stop_at: float | None = None
         self._exit_code = 0
         self._engine: DatabaseEngine | None = None
@@ -101,8 +105,9 @@ class Worker:
             vendor,
             self._config.MAINTENANCE,
             self._config.LEASE,
-            self._options.queues,
+            self._served.only,
             registry.names(),
+            excluded=self._served.excluded,
             herald=self._herald,
             sweeping=Sweeping(vendor, self._config.MAINTENANCE),
         )
@@ -166,7 +171,8 @@ class Worker:
 
     def _plan(self) -> Plan:
         return Plan(
-            queues=self._options.queues,
+            queues=self._served.only,
+            excluded=self._served.excluded,
             names=registry.names(),
             burst=self._options.burst,
             poll_min=self._config.POLL_MIN,
@@ -180,7 +186,8 @@ class Worker:
             pool=pool.name,
             concurrency=pool.concurrency,
             can_terminate=pool.can_terminate,
-            queues=self._options.queues,
+            queues=self._served.only,
+            excluded_queues=self._served.excluded,
             known_tasks=registry.names(),
             version=__version__,
         )
@@ -193,6 +200,7 @@ class Worker:
             on_dead=self._on_dead_heartbeat,
             on_asked_to_end=self._on_asked_to_end,
             on_beat=lambda: self._herald.tell(signals.heartbeat_sent),
+            on_wish=lambda wish: self._engine.adapt(wish) if self._engine else None,
         )
 
     def _on_asked_to_end(self) -> None:
@@ -213,13 +221,12 @@ class Worker:
             self._engine.stop(0.0)
 
     def _greet(self, pool: Pool) -> None:
-        queues = ", ".join(self._options.queues) or "all queues"
         logger.info(
-            "%s is ready: %s with %d, %s, %d tasks known.",
+            "%s is ready: %s with %d, queues: %s, %d tasks known.",
             self._name,
             pool.name,
             pool.concurrency,
-            queues,
+            self._served,
             len(registry.names()),
         )
         for name in registry.names():

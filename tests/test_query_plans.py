@@ -154,13 +154,19 @@ def test_claim_behind_the_frontier_reads_one_stretch_of_the_index(
         assert column in scan["Index Cond"]
 
 
-def test_claim_reads_no_more_than_it_takes(worker_id: int) -> None:
-    """The head of each queue, not all that is due in it."""
+@pytest.mark.parametrize("excluded", [[], ["q0", "q3"]], ids=["all queues", "all but some"])
+def test_claim_reads_no_more_than_it_takes(worker_id: int, excluded: list[str]) -> None:
+    """The head of each queue, not all that is due in it, or in those that are left out."""
+    sql = glance.queues_of([], excluded) + postgresql._CLAIM
+    asked: dict[str, Any] = {
+        "worker": worker_id,
+        "queues": [],
+        "excluded": excluded,
+        "names": [NAME],
+        "limit": 10,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            "EXPLAIN (ANALYZE, FORMAT JSON) " + glance.queues_of([]) + postgresql._CLAIM,
-            {"worker": worker_id, "queues": [], "names": [NAME], "limit": 10},
-        )
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", asked)
         told = cursor.fetchone()[0]
     plans = Plans()
     plans._collect((told if isinstance(told, list) else json.loads(told))[0]["Plan"])

@@ -88,7 +88,10 @@ class WorkerAdmin(ReadOnlyAdmin[Worker]):
 
     @admin.display(description=gettext_lazy("queues"))
     def queues_column(self, worker: Worker) -> str:
-        return ", ".join(worker.queues) or _("all")
+        if worker.queues:
+            return ", ".join(worker.queues)
+        left_out = ", ".join(worker.excluded_queues or ())
+        return _("all but %(queues)s") % {"queues": left_out} if left_out else _("all")
 
     @admin.display(description=gettext_lazy("pool"))
     def pool_column(self, worker: Worker) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ..conf import config
@@ -147,11 +147,12 @@ def _nobody(fleet: Sequence[Member]) -> Finding:
 
 def unserved_queue(queue: str, fleet: Sequence[Member]) -> Finding:
     """No living worker takes tasks from a queue."""
-    served: Collection[str] = served_queues(fleet) or ()
+    served = served_queues(fleet)
     return problem(
         "queue_unserved",
-        f"No living worker serves queue {queue!r}. Served: {listed(sorted(served), 10)}.",
-        f"manage.py worker -Q {queue}, or a worker without -Q, which takes all queues.",
+        f"No living worker serves queue {queue!r}. Served: {listed(map(str, served), 10)}.",
+        f"manage.py worker -Q {queue}, or a worker without -Q and -X, which takes all queues; a worker that "
+        f"runs can be given it: manage.py tasktrack queues WORKER add {queue}",
     )
 
 

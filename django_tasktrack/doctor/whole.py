@@ -125,7 +125,7 @@ def _of_queues(workers: Sequence[Member], queues: Sequence[QueueFigures]) -> Ite
     for queue in queues:
         if not queue.due:
             continue
-        if anybody and served is not None and queue.name not in served:
+        if anybody and not any(queue.name in some for some in served):
             found = unserved_queue(queue.name, workers)
             yield problem(found.code, f"{found.text} Waiting there: {_depth(queue)}.", found.hint)
         elif queue.waited and queue.waited > timedelta(minutes=5):

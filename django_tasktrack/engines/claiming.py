@@ -21,16 +21,17 @@ AHEAD, AHEAD_LIMIT = 0.05, 1000
 GIVE_BACK_AFTER = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What a worker is asked to do.
 
     Args:
-        queues: those that it serves; empty for all.
+        queues: those that it serves; empty for all. They may change while it runs.
         names: the tasks that it knows.
         burst: end when nothing is due.
         poll_min, poll_max: shortest and longest pause between two looks at the table, in seconds.
         lease: seconds of silence after which a worker is lost; a statement is given up after as many.
+        excluded: queues that are left out of all of them.
     """
 
     queues: Sequence[str]
@@ -39,6 +40,7 @@ class Plan:
     poll_min: float
     poll_max: float
     lease: float
+    excluded: Sequence[str] = ()
 
 
 class Claiming:
@@ -106,7 +108,13 @@ class Claiming:
         behind = None if self._plan.burst else self._frontier.start(now)
         plan, worker_id = self._plan, self._registration.worker_id
         claims = transitions.claim(
-            self._vendor, worker_id, plan.queues, plan.names, room, behind=behind
+            self._vendor,
+            worker_id,
+            plan.queues,
+            plan.names,
+            room,
+            behind=behind,
+            excluded=plan.excluded,
         )
         self._more = len(claims) == room
         seconds = time.monotonic() - now

@@ -16,6 +16,7 @@ from collections import deque
 from uuid import UUID
 
 from .. import transitions
+from ..adaptation import Wish
 from ..herald import Herald
 from ..maintenance import Maintenance
 from ..outcomes import Claim
@@ -42,7 +43,7 @@ _ENDS = (Finished, Died)
 class DatabaseEngine:
     """The worker's link between the table and its pool.
 
-    ``post``, ``stop`` and ``lose`` may be called from any thread; ``run`` is the engine's own.
+    ``post``, ``stop``, ``adapt`` and ``lose`` may be called from any thread; ``run`` is the engine's own.
 
     Args:
         vendor: of the database that holds the tasks.
@@ -89,6 +90,7 @@ class DatabaseEngine:
         self._released = False
         self._give_back_at = 0.0
         self._lost: str | None = None
+        self._wish: Wish | None = None
         self._registered = True
         self._waker = Waker()
         self._connected = False
@@ -106,6 +108,11 @@ class DatabaseEngine:
         Called again, it can only bring the end forward.
         """
         self._stops.append(time.monotonic() + grace)  # at once, whichever threads call it
+        self._waker.wake()
+
+    def adapt(self, wish: Wish) -> None:
+        """Become what somebody asks for: run more or fewer bodies at once, serve other queues."""
+        self._wish = wish
         self._waker.wake()
 
     def lose(self, why: str) -> None:
@@ -154,6 +161,7 @@ class DatabaseEngine:
         stop_at = self._stop_at()
         if stop_at is not None:
             return self._wind_down(stop_at)
+        self._adapt()
         self._look_around()
         self._revoking.run()
         self._supply()
@@ -169,6 +177,22 @@ class DatabaseEngine:
             self._lookout.due_at,
         )
         return False
+
+    def _adapt(self) -> None:
+        """Do what was asked for. Should the row not say so, the next sign of life asks again."""
+        wish, self._wish = self._wish, None
+        if wish is None:
+            return
+        self._pool.resize(wish.concurrency)
+        self._plan.queues, self._plan.excluded = wish.served.only, wish.served.excluded
+        self._maintenance.serve(wish.served)
+        self._claiming.look_now()
+        self._registration.adapted(wish)
+        logger.info(
+            "Asked by manage.py tasktrack: %d at once now, queues: %s.",
+            wish.concurrency,
+            wish.served,
+        )
 
     def _look_around(self) -> None:
         agenda = self._lookout.run()

@@ -37,5 +37,9 @@ class Lookout:
         self.due_at = now + self._interval
         plan = self._plan
         return self._vendor.agenda(
-            self._registration.worker_id, plan.queues, plan.names, plan.lease
+            self._registration.worker_id,
+            plan.queues,
+            plan.names,
+            plan.lease,
+            excluded=plan.excluded,
         )

@@ -11,6 +11,7 @@ from django.db.models import Count
 from .. import liveness
 from ..conf import config
 from ..models import TrackedTask, Worker
+from ..served import Served
 from ..states import Stage
 from ..vendors import Vendor
 
@@ -59,7 +60,7 @@ class Member:
         return max(timedelta(0), timedelta(seconds=config().LEASE) - self.silence)
 
     def serves(self, queue: str) -> bool:
-        return not self.row.queues or queue in self.row.queues
+        return queue in self.row.served
 
     def knows(self, name: str) -> bool:
         return name in self.row.known_tasks
@@ -106,9 +107,6 @@ def known_names(fleet: Iterable[Member]) -> set[str]:
     return {name for member in fleet if member.lives for name in member.row.known_tasks}
 
 
-def served_queues(fleet: Iterable[Member]) -> set[str] | None:
-    """The queues that living workers serve; None for all of them."""
-    living = [member for member in fleet if member.lives]
-    if any(not member.row.queues for member in living):
-        return None
-    return {queue for member in living for queue in member.row.queues}
+def served_queues(fleet: Iterable[Member]) -> list[Served]:
+    """What living workers serve, each choice of queues once, in the order of their words."""
+    return sorted({member.row.served for member in fleet if member.lives}, key=str)

@@ -32,6 +32,8 @@ logger = logging.getLogger("django_tasktrack.worker")
 
 #: Seconds between two looks at the connections, while nothing fails.
 _CLEAN_EVERY = 1.0
+#: More than a pool has places.
+_MANY_THREADS = 1_000_000
 #: As the worker ends, what bodies have left behind gets so many seconds to end too.
 _LEAVE = 0.5
 
@@ -76,10 +78,11 @@ class AsyncioPool(Pool):
         self._revoked: set[UUID] = set()
         self._awake: asyncio.Event | None = None
         self._serving: asyncio.Task[Any] | None = None
-        # A thread for each body that may run, and for each that runs on after its end was told.
+        # A thread for each body that may run, and for each that runs on after its end was told: twice as many
+        # as places. Threads are started when they are needed, so the places are what bounds them.
         self._places = self.concurrency
         self._left: set[Future[Any] | asyncio.Task[Outcome]] = set()
-        self._threads = _Threads(2 * self._places, thread_name_prefix="tasktrack")
+        self._threads = _Threads(_MANY_THREADS, thread_name_prefix="tasktrack")
         #: Those of bodies that use ``asyncio.to_thread`` and its like.
         self._their_threads = _Threads(thread_name_prefix="asyncio")
         self._loop.set_default_executor(self._their_threads)
@@ -90,6 +93,12 @@ class AsyncioPool(Pool):
 
     def revoke(self, task_id: UUID) -> None:
         self._call(partial(self._cancel, task_id))
+
+    def resize(self, concurrency: int) -> None:
+        with self._changed:
+            self._places = concurrency
+            self._count_places()
+        self._wake()
 
     def acknowledge(self, claim: Claim, written: bool) -> None:
         verdict = self._teller(claim)
@@ -230,7 +239,7 @@ class AsyncioPool(Pool):
             self._awake.set()
 
     def _count_places(self) -> None:
-        self.concurrency = min(self._places, 2 * self._places - len(self._left))
+        self.concurrency = max(0, min(self._places, 2 * self._places - len(self._left)))
 
     async def _is_deserted(self) -> bool:
         """Whether nothing of any body is left, in the loop or in a thread; what can be stopped is."""

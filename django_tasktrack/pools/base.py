@@ -92,6 +92,8 @@ class Pool(ABC):
     name: ClassVar[str]
     #: Whether a running body can be stopped against its will.
     can_terminate: ClassVar[bool] = False
+    #: Whether it can run more or fewer bodies at once than it did when it was started.
+    can_resize: ClassVar[bool] = True
     #: What of ``PoolOptions`` this pool cannot do.
     cannot: ClassVar[frozenset[str]] = frozenset()
 
@@ -135,6 +137,12 @@ class Pool(ABC):
         now = time.monotonic()
         with self._changed:
             self._waiting.update((claim.task_id, (claim, now)) for claim in claims)
+        self._wake()
+
+    def resize(self, concurrency: int) -> None:
+        """Run so many bodies at once from now on. Those that run are not stopped."""
+        with self._changed:
+            self.concurrency = concurrency
         self._wake()
 
     def finish(self) -> None:

@@ -83,15 +83,22 @@ class _LocalPool(Pool):
             verdict.give(False)
 
     def _work(self) -> None:
-        """Run claims in the calling thread until the pool finishes."""
-        while not self._finishing:
+        """Run claims in the calling thread until the pool finishes, or has a thread too many."""
+        while not (self._finishing or self._is_one_too_many()):
             taken = self._take()
             if taken is None:
                 with self._changed:
-                    if not self._waiting and not self._finishing:
+                    if self._has_nothing_to_do():
                         self._changed.wait()
                 continue
             self._run(*taken)
+
+    def _has_nothing_to_do(self) -> bool:
+        return not (self._waiting or self._finishing)
+
+    def _is_one_too_many(self) -> bool:
+        """Whether the calling thread is to end; it is counted out then."""
+        return False
 
     def _run(self, claim: Claim, began: float) -> None:
         prepare_connections()
@@ -124,6 +131,7 @@ class SoloPool(_LocalPool):
     """One body at a time, in the main thread."""
 
     name = "solo"
+    can_resize = False
 
     def __init__(self, options: PoolOptions) -> None:
         super().__init__(options)
@@ -146,18 +154,35 @@ class ThreadPool(_LocalPool):
 
     name = "threads"
 
+    def __init__(self, options: PoolOptions) -> None:
+        super().__init__(options)
+        self._started = 0
+        self._threads = 0
+
     def serve(self) -> None:
         with process_of_bodies():
             self._serve()
 
     def _serve(self) -> None:
-        threads = [
-            threading.Thread(target=self._work, name=f"tasktrack-{number}", daemon=True)
-            for number in range(self.concurrency)
-        ]
-        for thread in threads:
-            thread.start()
         with self._changed:
             # With a timeout, so that signal handlers of the main thread get their turn.
             while not self._finishing:
+                while self._threads < self.concurrency:
+                    self._start_thread()
                 self._changed.wait(timeout=0.5)
+
+    def _start_thread(self) -> None:
+        name = f"tasktrack-{self._started}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._started += 1
+        self._threads += 1
+
+    def _has_nothing_to_do(self) -> bool:
+        return super()._has_nothing_to_do() and self._threads <= self.concurrency
+
+    def _is_one_too_many(self) -> bool:
+        with self._changed:
+            if self._threads <= self.concurrency:
+                return False
+            self._threads -= 1
+            return True

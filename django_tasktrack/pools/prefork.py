@@ -54,11 +54,18 @@ class PreforkPool(Pool):
         self._numbers = itertools.count(1)
         self._body_seconds = 1.0
         self._spawning = 0
+        self._resized = False
         self._spawn_at: list[float] = []
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
 
     # Called from the engine's thread
+
+    def resize(self, concurrency: int) -> None:
+        with self._changed:
+            self.concurrency = concurrency
+            self._resized = True
+        self._wake()
 
     def load(self) -> tuple[int, int]:
         with self._changed:
@@ -129,8 +136,7 @@ class PreforkPool(Pool):
     def serve(self) -> None:
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)
         self._selector.register(self._server.socket, selectors.EVENT_READ, self._on_server)
-        for _ in range(self._least()):
-            self._spawn()
+        self._fill_up()
         try:
             while not self._finishing:
                 ready = self._selector.select(self._patience())
@@ -148,6 +154,8 @@ class PreforkPool(Pool):
             if self._selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj)
         self._on_time()
+        if self._resized:
+            self._fit()
         self._dispatch()
 
     def _on_wake(self, fileobj: Any) -> None:
@@ -156,6 +164,16 @@ class PreforkPool(Pool):
     def _least(self) -> int:
         least = self.options.least
         return self.concurrency if least is None else min(least, self.concurrency)
+
+    def _coming(self) -> int:
+        """Children that take tasks, or will as soon as they are there."""
+        staying = sum(not child.retired for child in self._children.values())
+        return staying + self._spawning + len(self._spawn_at)
+
+    def _fill_up(self) -> None:
+        """Have as many children as there are to be at least."""
+        for _ in range(self._least() - self._coming()):
+            self._spawn()
 
     def _spawn(self) -> None:
         self._spawning += 1
@@ -181,8 +199,7 @@ class PreforkPool(Pool):
             else:
                 heapq.heappop(takers)
         if self.options.least is not None and self._waiting:
-            room = self.concurrency - len(self._children) - self._spawning - len(self._spawn_at)
-            for _ in range(min(len(self._waiting), room)):
+            for _ in range(min(len(self._waiting), self.concurrency - self._coming())):
                 self._spawn()
 
     def _depth(self) -> int:
@@ -353,7 +370,7 @@ class PreforkPool(Pool):
                     self._post(Finished(claim, child.verdict, child.began, now))
 
     def _replace(self, child: ChildProcess, exited: Exited) -> None:
-        if len(self._children) + self._spawning + len(self._spawn_at) >= self._least():
+        if self._coming() >= self._least():
             return
         if child.given or child.retired or child.kill_at != math.inf:
             self._spawn()
@@ -361,6 +378,23 @@ class PreforkPool(Pool):
             if not child.telling:
                 logger.warning("Child %s ended while idle: %s.", child.pid, exited.how)
             self._spawn_at.append(time.monotonic() + _RESPAWN_PAUSE)
+
+    # As many as are asked for
+
+    def _fit(self) -> None:
+        """Have no more children than bodies may run at once, and no fewer than the least.
+
+        Those beyond end at once if they are idle, else after what they run; what they have not begun goes
+        to the others.
+        """
+        self._spawn_at.clear()
+        self._fill_up()
+        staying = [child for child in self._children.values() if not child.retired]
+        staying.sort(key=lambda child: bool(child.given or child.telling))
+        for child in staying[: max(0, len(staying) - self.concurrency)]:
+            self._take_back(child)
+            self._retire(child)
+        self._resized = bool(self._spawning)  # one that is on its way may be too many
 
     # Time
 

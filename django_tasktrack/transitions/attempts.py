@@ -91,9 +91,10 @@ def claim(
     limit: int,
     *,
     behind: Behind | None = None,
+    excluded: Sequence[str] = (),
 ) -> list[Claim]:
     """Take up to ``limit`` due tasks for a worker. Their state changes once their body starts."""
-    return vendor.claim(worker_id, queues, names, limit, behind=behind)
+    return vendor.claim(worker_id, queues, names, limit, behind=behind, excluded=excluded)
 
 
 def held(vendor: Vendor, worker_id: int) -> list[Held]:

@@ -176,13 +176,21 @@ def follow_up(vendor: Vendor, limit: int = 500) -> int:
     return len(_in_halves(vendor, ids, follow_some).applied)
 
 
-def hold_unknown(vendor: Vendor, queues: Sequence[str], known: Iterable[str]) -> dict[str, int]:
+def hold_unknown(
+    vendor: Vendor, queues: Sequence[str], known: Iterable[str], excluded: Sequence[str] = ()
+) -> dict[str, int]:
     """Take due tasks that no worker knows out of the claims' way, looking at the head of each queue.
+
+    Args:
+        vendor: of the database that holds them.
+        queues: those to look at; empty for all of them.
+        known: names.
+        excluded: queues that are left out of all of them.
 
     Returns:
         How many of each name were held.
     """
-    unknown = vendor.unknown(queues, set(known))
+    unknown = vendor.unknown(queues, set(known), excluded=excluded)
     if unknown:
         due = TrackedTask.objects.using(vendor.using).due()
         _move(vendor, due.many(unknown), Stage.HELD)

@@ -228,6 +228,7 @@ class Vendor:
         limit: int,
         *,
         behind: Behind | None = None,
+        excluded: Sequence[str] = (),
     ) -> list[Claim]:
         """Take up to ``limit`` due tasks: larger priority first, then age.
 
@@ -237,6 +238,7 @@ class Vendor:
             names: tasks that the worker knows; others are left alone.
             limit: how many at most.
             behind: look at least there; None: everywhere.
+            excluded: queues that are left out of all of them.
 
         Returns:
             The claims, each with its new lease, in the order in which to run them.
@@ -244,7 +246,7 @@ class Vendor:
         if limit < 1 or not names:
             return []
         with transaction.atomic(using=self.using):
-            due = self._claimable(queues, names, behind).in_claim_order()
+            due = self._claimable(queues, names, behind, excluded).in_claim_order()
             ids = list(self.locked(due, wait=False).values_list("pk", flat=True)[:limit])
             if not ids:
                 return []
@@ -258,12 +260,15 @@ class Vendor:
             return self._claims(worker_id, ids)
 
     def _claimable(
-        self, queues: Sequence[str], names: Sequence[str], behind: Behind | None
+        self,
+        queues: Sequence[str],
+        names: Sequence[str],
+        behind: Behind | None,
+        excluded: Sequence[str],
     ) -> TaskQuerySet:
         due = TrackedTask.objects.using(self.using).due().named(names)
         due = due.filter(pk__gte=behind.after) if behind else due
-        due = due.for_queue(*queues) if queues else due
-        return due.not_expired(self.now())
+        return due.served(queues, excluded).not_expired(self.now())
 
     def _claims(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
         text = models.TextField()
@@ -407,7 +412,12 @@ class Vendor:
             return [UUID(str(row[0])) for row in cursor.fetchall()]
 
     def unknown(
-        self, queues: Sequence[str], known: Collection[str], limit: int = 1000
+        self,
+        queues: Sequence[str],
+        known: Collection[str],
+        limit: int = 1000,
+        *,
+        excluded: Sequence[str] = (),
     ) -> dict[UUID, str]:
         """Due tasks of other names than those that are known, among the first of each queue.
 
@@ -415,17 +425,25 @@ class Vendor:
             queues: those to look at; empty for all of them.
             known: names.
             limit: how many of each queue are looked at.
+            excluded: queues that are left out of all of them.
         """
         due = TrackedTask.objects.using(self.using).due()
         names: dict[UUID, str] = {}
-        for queue in queues or due.order_by("queue").values_list("queue", flat=True).distinct():
+        served = due.served(queues, excluded).order_by("queue")
+        for queue in queues or served.values_list("queue", flat=True).distinct():
             names.update(due.for_queue(queue).in_claim_order().values_list("pk", "name")[:limit])
         return {task_id: name for task_id, name in names.items() if name not in known}
 
     # At one glance
 
     def agenda(
-        self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
+        self,
+        worker_id: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        lease: float,
+        *,
+        excluded: Sequence[str] = (),
     ) -> Agenda | None:
         """What there is to do for a worker. None: it has to look for each thing by itself.
 
@@ -434,6 +452,7 @@ class Vendor:
             queues: those that it serves; empty for all of them.
             names: the tasks that it knows.
             lease: a worker that was silent for so many seconds is gone.
+            excluded: queues that are left out of all of them.
         """
         return None
 

@@ -22,6 +22,11 @@ WITH RECURSIVE queues(queue) AS (
             WHERE t.stage = {Stage.DUE:d} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
     FROM queues q WHERE q.queue IS NOT NULL
 )"""
+# All but some: they are stepped over there as well, and left out of what comes of it. A condition in the steps
+# themselves would read whatever is due in such a queue.
+_OTHER_QUEUES = f"""{_QUEUES.replace("queues", "found")}, queues AS (
+    SELECT f.queue FROM found f WHERE f.queue <> ALL (%(excluded)s)
+)"""
 _NAMED_QUEUES = "WITH queues(queue) AS (SELECT unnest(%(queues)s::text[]))"
 
 # Each queue has its own head: one that is full would hide the others.
@@ -65,6 +70,13 @@ SELECT
 """
 
 
-def queues_of(queues: Sequence[str]) -> str:
-    """The beginning of a statement that looks at these queues; at all that have due tasks, if none is named."""
-    return _NAMED_QUEUES if queues else _QUEUES
+def queues_of(queues: Sequence[str], excluded: Sequence[str] = ()) -> str:
+    """The beginning of a statement that looks at these queues; at all that have due tasks, if none is named.
+
+    Args:
+        queues: their names.
+        excluded: names of those that are left out of all.
+    """
+    if queues:
+        return _NAMED_QUEUES
+    return _OTHER_QUEUES if excluded else _QUEUES

@@ -297,6 +297,7 @@ class PostgreSQLVendor(Vendor):
         limit: int,
         *,
         behind: Behind | None = None,
+        excluded: Sequence[str] = (),
     ) -> list[Claim]:
         if limit < 1 or not names:
             return []
@@ -307,7 +308,8 @@ class PostgreSQLVendor(Vendor):
             )
             rows = self._rows(_CLAIM_BEHIND, {**asked, "after": behind.after, **dict(lanes)})
         else:
-            rows = self._rows(queues_of(queues) + _CLAIM, {**asked, "queues": list(queues)})
+            asked |= {"queues": list(queues), "excluded": list(excluded)}
+            rows = self._rows(queues_of(queues, excluded) + _CLAIM, asked)
         claims = [Claim(*row) for row in rows]
         claims.sort(key=lambda claim: (-claim.priority, claim.task_id))
         return claims
@@ -341,18 +343,35 @@ class PostgreSQLVendor(Vendor):
         return [row[0] for row in self._rows(_RELEASE.format(asked=asked.sql), asked.params)]
 
     def unknown(
-        self, queues: Sequence[str], known: Collection[str], limit: int = 1000
+        self,
+        queues: Sequence[str],
+        known: Collection[str],
+        limit: int = 1000,
+        *,
+        excluded: Sequence[str] = (),
     ) -> dict[UUID, str]:
-        asked = {"queues": list(queues), "names": list(known), "limit": limit}
-        return dict(self._rows(queues_of(queues) + UNKNOWN, asked))
+        asked = {
+            "queues": list(queues),
+            "excluded": list(excluded),
+            "names": list(known),
+            "limit": limit,
+        }
+        return dict(self._rows(queues_of(queues, excluded=excluded) + UNKNOWN, asked))
 
     def agenda(
-        self, worker_id: int, queues: Sequence[str], names: Sequence[str], lease: float
+        self,
+        worker_id: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        lease: float,
+        *,
+        excluded: Sequence[str] = (),
     ) -> Agenda | None:
-        sql = queues_of(queues) + GLANCE
+        sql = queues_of(queues, excluded=excluded) + GLANCE
         asked = {
             "worker": worker_id,
             "queues": list(queues),
+            "excluded": list(excluded),
             "names": list(names),
             "lease": lease,
             "limit": 1000,

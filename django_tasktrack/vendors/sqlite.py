@@ -22,11 +22,14 @@ class SQLiteVendor(Vendor):
         limit: int,
         *,
         behind: Behind | None = None,
+        excluded: Sequence[str] = (),
     ) -> list[Claim]:
         # Asked before the writer's lock is taken, which the bodies wait for.
-        if limit < 1 or not names or not self._claimable(queues, names, behind).exists():
+        if limit < 1 or not names:
             return []
-        return super().claim(worker_id, queues, names, limit, behind=behind)
+        if not self._claimable(queues, names, behind, excluded).exists():
+            return []
+        return super().claim(worker_id, queues, names, limit, behind=behind, excluded=excluded)
 
     def revision(self) -> object:
         driver = self.connection.connection

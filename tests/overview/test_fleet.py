@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_tasktrack import liveness
 from django_tasktrack.models import Worker
 from django_tasktrack.overview.fleet import Member, fleet, known_names, served_queues
+from django_tasktrack.served import Served
 from tests.factories import make_task, make_worker
 from tests.inline import the_vendor
 
@@ -80,9 +81,23 @@ def test_what_the_dead_know_and_serve_does_not_count() -> None:
     make_worker(queues=["mail"], known_tasks=["a", "b"])
     silent(60, queues=["slow"], known_tasks=["c"])
     assert known_names(look()) == {"a", "b"}
-    assert served_queues(look()) == {"mail"}
+    assert served_queues(look()) == [Served(("mail",))]
+
+
+def test_each_choice_of_queues_is_told_once() -> None:
+    make_worker(queues=["mail", "sms"])
+    make_worker(queues=["mail", "sms"])
+    make_worker(queues=[], excluded_queues=["slow"])
     make_worker(queues=[])
-    assert served_queues(look()) is None, "all of them"
+    assert [str(served) for served in served_queues(look())] == ["all", "all but slow", "mail, sms"]
+
+
+def test_which_queues_a_worker_serves() -> None:
+    make_worker(queues=[], excluded_queues=["slow"])
+    make_worker(queues=["slow"])
+    some, all_but = look()
+    assert [some.serves("slow"), some.serves("mail")] == [True, False]
+    assert [all_but.serves("slow"), all_but.serves("mail")] == [False, True]
 
 
 def test_what_was_claimed_ahead_takes_no_place() -> None:

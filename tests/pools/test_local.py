@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from django_tasktrack import signals
+from django_tasktrack import signals, task
+from django_tasktrack.ids import new_id
 from django_tasktrack.outcomes import Claim
 from django_tasktrack.pools.asynchronous import AsyncioPool
 from django_tasktrack.pools.base import Event, Finished, Free, Pool, PoolOptions
@@ -17,8 +19,19 @@ from django_tasktrack.pools.local import SoloPool, ThreadPool
 from tests.app import tasks
 from tests.listening import Heard, listening, names
 from tests.pools import test_asyncio
+from tests.workers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+#: What the body below waits for.
+_gates: list[threading.Semaphore] = []
+
+
+@task
+def gated() -> None:
+    for gate in _gates:
+        gate.acquire(timeout=10)
+
 
 POOLS = (ThreadPool, SoloPool, AsyncioPool)
 
@@ -144,3 +157,67 @@ def test_the_process_that_runs_bodies_is_told_of(kind: type[Pool]) -> None:
     told: dict[str, Any] = heard[1].given
     assert told["exitcode"] == 0
     assert told["pid"] > 0
+
+
+@dataclass
+class Crowd:
+    """Bodies that wait until the test lets them end, in a pool that it makes larger and smaller."""
+
+    pool: Pool
+    together: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    events: list[Event] = field(default_factory=list)
+
+    def busy(self) -> int:
+        return self.pool.load()[1]
+
+    def settles(self, busy: int) -> bool:
+        """Whether so many bodies run at once soon, and no more a moment later."""
+        wait_until(lambda: self.busy() == busy, timeout=5)
+        time.sleep(0.1)
+        return self.busy() == busy
+
+
+@pytest.fixture(params=[ThreadPool, AsyncioPool], ids=lambda kind: kind.name)
+def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
+    pool: Pool = request.param(PoolOptions(worker="w1@host", concurrency=2))
+    crowd = Crowd(pool)
+    pool.start(crowd.events.append)
+    _gates.append(crowd.together)
+    serving = threading.Thread(target=pool.serve)
+    serving.start()
+    pool.submit([one(gated.name)._replace(task_id=new_id()) for _ in range(6)])
+    yield crowd
+    _gates.clear()
+    crowd.together.release(6)
+    pool.finish()
+    serving.join(10)
+
+
+def test_pool_that_grows_runs_more_at_once(crowd: Crowd) -> None:
+    assert crowd.settles(2)
+    crowd.pool.resize(4)
+    assert crowd.settles(4)
+
+
+def test_pool_that_shrinks_stops_nothing_and_begins_less(crowd: Crowd) -> None:
+    crowd.pool.resize(4)
+    assert crowd.settles(4)
+    crowd.pool.resize(1)
+    assert crowd.settles(4)
+    crowd.together.release(4)
+    wait_until(lambda: len(crowd.events) == 4, timeout=5)
+    assert crowd.settles(1)
+    crowd.together.release(2)
+    wait_until(lambda: len(crowd.events) == 6, timeout=5)
+
+
+def test_threads_that_are_too_many_end() -> None:
+    pool = ThreadPool(PoolOptions(worker="w1@host", concurrency=3))
+    pool.start(lambda _: None)
+    serving = threading.Thread(target=pool.serve)
+    serving.start()
+    wait_until(lambda: pool._threads == 3)
+    pool.resize(1)
+    wait_until(lambda: pool._threads == 1)
+    pool.finish()
+    serving.join(5)

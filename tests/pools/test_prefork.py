@@ -512,6 +512,102 @@ def test_what_a_thread_says_after_its_body_s_end_is_not_the_next_task_s(stage: S
     assert [(event.claim, event.report.current) for event in told] == [(given[2], 1.0)]
 
 
+# More or fewer children, while it runs
+
+
+def told_to_end(stage: Stage) -> list[bool]:
+    """Of each child, whether it was told to end after what it runs."""
+    return [None in child.hears() for child in stage.children]
+
+
+def exits(stage: Stage, child: Child) -> None:
+    child.link.close()
+    stage.turn(Exited(child.pid, "exit code 0"))
+
+
+def test_grown_it_has_more_children_at_once(stage: Stage) -> None:
+    stage.pool.resize(4)
+    stage.turn()
+    stage.turn()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    assert {child.takes() for child in stage.children} == set(given)
+
+
+def test_shrunk_it_ends_idle_children_first_and_lets_bodies_end(stage: Stage) -> None:
+    first, second = claims(2)
+    stage.pool.submit([first])
+    stage.turn()
+    busy, idle = stage.children
+    assert busy.takes() == first
+    stage.pool.resize(1)
+    stage.turn()
+    assert told_to_end(stage) == [False, True]
+    exits(stage, idle)
+    assert len(stage.children) == 2, "nobody takes its place"
+    stage.pool.submit([second])
+    busy.ends()
+    stage.turn()
+    assert busy.takes() == second
+    assert stage.ended() == [first]
+
+
+def test_busy_child_too_many_gives_back_what_it_has_not_begun(stage: Stage) -> None:
+    stage.knows_bodies_are_short()
+    given = claims(4)
+    stage.pool.submit(given)
+    stage.turn()
+    one, two = stage.children
+    assert [one.takes(), two.takes()] == given[:2]
+    stage.pool.resize(1)
+    stage.turn()
+    leaves, stays = (one, two) if told_to_end(stage)[0] else (two, one)
+    leaves.ends()
+    assert leaves.takes() is None, "what was ahead there waits for the other"
+    stage.turn()
+    assert len(stage.ended()) == 1
+    for _ in range(3):
+        stays.ends()
+        stage.turn()
+        stays.takes()
+    assert set(stage.ended()) == set(given)
+
+
+def test_child_that_comes_when_it_is_one_too_many_ends_at_once(stage: Stage) -> None:
+    stage.pool.resize(3)
+    stage.pool._take_turn([])  # asked for, and not there yet
+    stage.pool.resize(2)
+    stage.turn()
+    stage.turn()
+    assert sum(told_to_end(stage)) == 1
+
+
+def test_child_that_is_lost_is_replaced_while_one_too_many_still_runs(stage: Stage) -> None:
+    given = claims(2)
+    stage.pool.submit(given)
+    stage.turn()
+    for child in stage.children:
+        child.takes()
+    stage.pool.resize(1)
+    stage.turn()
+    stays = stage.children[told_to_end(stage).index(False)]
+    stays.link.close()
+    stage.turn(Exited(stays.pid, "signal SIGKILL"))
+    assert len(stage.children) == 3, "the one that ends takes nothing more"
+
+
+@pytest.mark.parametrize("stage", [{"least": 0}], indirect=True)
+def test_grown_it_starts_more_only_when_there_is_more_to_do(stage: Stage) -> None:
+    stage.pool.resize(3)
+    stage.turn()
+    assert len(stage.children) == 2
+    stage.pool.submit(claims(5))
+    stage.turn()
+    stage.turn()
+    assert len(stage.children) == 3
+
+
 # An end that the child waits for, because somebody wants to be told of it
 
 

@@ -89,6 +89,17 @@ def test_it_says_what_there_is_and_nothing_else(
 
 
 @on_postgresql
+def test_it_says_nothing_of_excluded_queues(worker: Worker) -> None:
+    enqueue(queue="slow")
+    enqueue(queue="slow", name="nobody.knows")
+    told = the_vendor().agenda(worker.pk, [], [NAME], lease=30.0, excluded=["slow"])
+    assert told == NOTHING
+    enqueue(queue="mail")
+    told = the_vendor().agenda(worker.pk, [], [NAME], lease=30.0, excluded=["slow"])
+    assert told == NOTHING._replace(due=True)
+
+
+@on_postgresql
 def test_it_says_what_the_worker_has(worker: Worker) -> None:
     claimed(worker.pk)
     assert agenda(worker) == NOTHING._replace(claimed=True)

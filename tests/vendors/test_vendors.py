@@ -214,6 +214,20 @@ def test_claim_looks_at_named_queues_alone(vendor: Vendor, worker_id: int) -> No
     assert {claim.task_id for claim in found} == wanted
 
 
+def test_claim_of_all_queues_but_some(vendor: Vendor, worker_id: int) -> None:
+    for queue in ("a", "m", "z"):
+        put(vendor, queue=queue, priority=100)
+    wanted = {put(vendor, queue="mail"), put(vendor, queue="sms")}
+    claims = vendor.claim(worker_id, [], [NAME], 100, excluded=["a", "m", "z", "empty"])
+    assert {claim.task_id for claim in claims} == wanted
+
+
+def test_unknown_names_in_excluded_queues_are_left_alone(vendor: Vendor) -> None:
+    put(vendor, queue="slow", name="nobody.knows")
+    found = put(vendor, queue="mail", name="nobody.knows")
+    assert set(vendor.unknown([], {NAME}, excluded=["slow"])) == {found}
+
+
 def test_claim_leaves_unknown_names_alone(vendor: Vendor, worker_id: int) -> None:
     unknown = put(vendor, name="nobody.knows", priority=100)
     known = put(vendor)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from ...adaptation import wish_of
 from ...doctor import Finding
-from ...models import Progress, StateChange, TrackedTask
+from ...models import Progress, StateChange, TrackedTask, Worker
 from ...overview.fleet import Member
+from ...served import Served
 
 #: Columns that a row of a list does not show.
 HEAVY = ("args", "kwargs", "result", "traceback", "revoke_request")
@@ -104,6 +106,8 @@ def worker(member: Member) -> dict[str, Any]:
         "can_terminate": row.can_terminate,
         "holds": member.holds,
         "queues": row.queues,
+        "excluded_queues": row.excluded_queues or [],
+        "wanted": wanted(row),
         "version": row.version,
         "started_at": row.started_at,
         "heartbeat_at": row.heartbeat_at,
@@ -112,6 +116,18 @@ def worker(member: Member) -> dict[str, Any]:
         "stopped_at": row.stopped_at,
         "lost_at": row.lost_at,
     }
+
+
+def wanted(row: Worker) -> dict[str, Any] | None:
+    """What it was asked to become and is not yet."""
+    if not row.is_asked_to_change:
+        return None
+    wish = wish_of(row)
+    return {"concurrency": wish.concurrency, **served(wish.served)}
+
+
+def served(queues: Served) -> dict[str, Any]:
+    return {"queues": list(queues.only), "excluded_queues": list(queues.excluded)}
 
 
 def finding(found: Finding) -> dict[str, str]:

@@ -122,7 +122,7 @@ def _worker_row(member: Member, now: datetime) -> list[Cell]:
         toned(member.condition),
         brief(member.silence),
         _places(member),
-        ", ".join(row.queues) or "all",
+        str(row.served),
         row.pool,
         row.version,
         f"{row.pid} on {row.host}",
