@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from django_tasktrack.management.commands import worker
+from django_tasktrack.served import Served
 from django_tasktrack.worker import WorkerOptions
 
 
@@ -54,6 +56,37 @@ def test_queues_accumulate(
 ) -> None:
     call_command("worker", *args)
     assert started[0].queues == queues
+
+
+@pytest.mark.parametrize(
+    ("args", "served"),
+    [
+        (["-X", "slow, big", "--exclude-queues=slow"], "all but slow, big"),
+        (["-Q", "a,b,c", "-X", "b,other"], "a, c"),
+    ],
+)
+def test_queues_that_are_left_out(
+    args: list[str], served: str, started: list[WorkerOptions]
+) -> None:
+    call_command("worker", *args)
+    assert str(Served.of(started[0].queues, started[0].exclude_queues)) == served
+
+
+def test_one_queue_has_to_be_left(started: list[WorkerOptions]) -> None:
+    assert "Of a, b without b, a no queue is left." in refusal("-Q", "a,b", "-X", "b,a")
+    assert "-X ',' leaves a queue without its name." in refusal("-X", ",")
+    assert started == []
+
+
+def test_words_of_celery_s_are_accepted(started: list[WorkerOptions]) -> None:
+    call_command("worker", "-A", "proj", "-E", "-B")
+    assert started == [WorkerOptions(queues=[])]
+
+
+def test_pidfile_may_name_the_worker(tmp_path: Path, started: list[WorkerOptions]) -> None:
+    (tmp_path / "mail.pid").write_text("a word\n")
+    told = refusal("-n", "mail@%h", "--pidfile", f"{tmp_path}/%n.pid")
+    assert f"{tmp_path}/mail.pid exists and holds no process id" in told
 
 
 SETTINGS = {

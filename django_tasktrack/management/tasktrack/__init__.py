@@ -8,7 +8,9 @@ from . import (
     enqueue,
     inspect,
     ls,
+    pool,
     purge,
+    queues,
     retry,
     revoke,
     show,
@@ -31,6 +33,8 @@ VERBS: tuple[Verb, ...] = (
     inspect.VERB,
     workers.VERB,
     workers.PING,
+    pool.VERB,
+    queues.VERB,
     shutdown.VERB,
     purge.VERB,
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from ...adaptation import wish_of
+from ...adaptation import Wish, wish_of
 from ...doctor import Finding
 from ...models import Progress, StateChange, TrackedTask, Worker
 from ...overview.fleet import Member
-from ...served import Served
 
 #: Columns that a row of a list does not show.
 HEAVY = ("args", "kwargs", "result", "traceback", "revoke_request")
@@ -120,14 +119,16 @@ def worker(member: Member) -> dict[str, Any]:
 
 def wanted(row: Worker) -> dict[str, Any] | None:
     """What it was asked to become and is not yet."""
-    if not row.is_asked_to_change:
-        return None
-    wish = wish_of(row)
-    return {"concurrency": wish.concurrency, **served(wish.served)}
+    return wish(wish_of(row)) if row.is_asked_to_change else None
 
 
-def served(queues: Served) -> dict[str, Any]:
-    return {"queues": list(queues.only), "excluded_queues": list(queues.excluded)}
+def wish(asked: Wish) -> dict[str, Any]:
+    """What a worker is, or is to become."""
+    return {
+        "concurrency": asked.concurrency,
+        "queues": list(asked.served.only),
+        "excluded_queues": list(asked.served.excluded),
+    }
 
 
 def finding(found: Finding) -> dict[str, str]:

@@ -1,0 +1,63 @@
+"""``tasktrack pool``: a worker that runs is to run more or fewer tasks at once."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import NamedTuple
+
+from ...adaptation import Wish
+from ...exceptions import InvalidTask
+from ...models import Worker
+from ...pools import POOLS
+from . import adapting
+from .console import Console
+from .verb import Options, Verb
+
+
+class _Size(NamedTuple):
+    """So many, or so many more or fewer."""
+
+    number: int
+    relative: bool
+
+    def of(self, before: int) -> int:
+        return before + self.number if self.relative else self.number
+
+
+def _size(text: str) -> _Size:
+    match = re.fullmatch(r"([+-]?)([0-9]{1,5})", text)
+    if not match:
+        raise ArgumentTypeError(f"{text!r} is no size; write for example 8, +2 or -1")
+    return _Size(int(text), bool(match[1]))
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    adapting.add_arguments(parser)
+    parser.add_argument(
+        "size", type=_size, metavar="SIZE", help="tasks at once: 8, or +2 or -1 of what it has"
+    )
+
+
+def _run(options: Options, console: Console) -> int:
+    size: _Size = options["size"]
+
+    def resized(row: Worker, before: Wish) -> Wish:
+        pool = POOLS.get(row.pool)
+        if pool is None or not pool.can_resize:
+            raise InvalidTask(
+                f"{row.name} has the pool {row.pool!r}, which cannot grow or shrink.",
+                hint="Start another worker, or one with another pool (-P).",
+            )
+        concurrency = size.of(before.concurrency)
+        if concurrency < 1:
+            raise InvalidTask(
+                f"{row.name} would run {concurrency} tasks at once; one is the least.",
+                hint="To have it take no more: manage.py tasktrack shutdown",
+            )
+        return before._replace(concurrency=concurrency)
+
+    return adapting.ask(options, console, resized, lambda wish: str(wish.concurrency))
+
+
+VERB = Verb("pool", "have a worker run more or fewer tasks at once", _arguments, _run)
