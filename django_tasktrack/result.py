@@ -146,6 +146,16 @@ class AsyncResult(Awaited):
         return self.id
 
     @property
+    def backend(self) -> str:
+        """Who answers, in words: where a task seems not to be there, this may be the wrong database."""
+        using = task_database()
+        connection = connections[using]
+        name, host = connection.settings_dict["NAME"], connection.settings_dict.get("HOST")
+        return (
+            f"{connection.display_name}, database {using!r}: {name}{f' on {host}' if host else ''}"
+        )
+
+    @property
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; while it runs, the task's own label.
 
