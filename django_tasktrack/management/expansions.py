@@ -7,10 +7,7 @@ import socket
 
 from ..exceptions import InvalidTask
 
-_HINT = (
-    "Of 'mail@app-1': %n is mail, %p the whole; %h the host, %d its domain; %% a percent sign. %i and %I, "
-    "Celery's number of a process, become 0 and nothing: all of a worker's processes share its file."
-)
+_HINT = "Known: of mail@app-1 %n is mail, %p the whole; %h is the host, %d its domain; %% a percent sign."
 
 
 def expanded(template: str, name: str, option: str) -> str:
@@ -30,6 +27,7 @@ def expanded(template: str, name: str, option: str) -> str:
         "p": name,
         "h": host,
         "d": host.partition(".")[2],
+        # The number of a child in Celery; as of its main process here: all share one file.
         "i": "0",
         "I": "",
         "%": "%",

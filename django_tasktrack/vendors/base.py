@@ -268,7 +268,8 @@ class Vendor:
     ) -> TaskQuerySet:
         due = TrackedTask.objects.using(self.using).due().named(names)
         due = due.filter(pk__gte=behind.after) if behind else due
-        return due.served(queues, excluded).not_expired(self.now())
+        due = due.served(queues, excluded)
+        return due.not_expired(self.now())
 
     def _claims(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
         text = models.TextField()

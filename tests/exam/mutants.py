@@ -96,6 +96,112 @@ _ACKS, _TOLD = "tests/engines/test_acknowledging.py", "tests/test_epilogue.py"
 _LOCAL, _LOCAL_TESTS = _PATH + "pools/local.py", "tests/pools/test_local.py"
 _HEARD, _RUNS = "tests/test_signals.py", "tests/test_runner.py"
 
+_ADAPTATION, _ADAPTS = _PATH + "adaptation.py", "tests/test_adaptation.py"
+_GLANCE = _PATH + "vendors/glance.py"
+
+#: Of workers that are asked to change, and of queues that are left out.
+_OF_REQUESTS = (
+    Mutant(
+        "requests: only who lives is asked",
+        _ADAPTATION,
+        "filter(pk=worker_id).alive()",
+        "filter(pk=worker_id)",
+        (_ADAPTS, "-k", "those_that_are_gone"),
+    ),
+    Mutant(
+        "requests: each begins with what the one before has asked for",
+        _ADAPTATION,
+        "        before = wish_of(row)\n",
+        "        before = Wish(row.concurrency, row.served)\n",
+        (_ADAPTS, "-k", "add_up"),
+    ),
+    Mutant(
+        "requests: a sign of life asks for those that are open",
+        _HEARTBEAT,
+        ', requests_made=F("requests_met"))',
+        ")",
+        (_ADAPTS, "-k", "until_it_is_met"),
+    ),
+    Mutant(
+        "requests: what was asked meanwhile stays open",
+        _REGISTRATION,
+        "            requests_met=wish.number,\n",
+        "            requests_met=wish.number + 1,\n",
+        (_ADAPTS, "-k", "asked_meanwhile"),
+    ),
+    Mutant(
+        "requests: a new row carries what was asked under the old one",
+        _REGISTRATION,
+        "        if former.is_asked_to_change:\n",
+        "        if False:\n",
+        (_ADAPTS, "-k", "taken_along"),
+    ),
+    Mutant(
+        "requests: a new row is what its worker has become",
+        _REGISTRATION,
+        "self._identity, concurrency=wish.concurrency, queues",
+        "self._identity, queues",
+        (_ADAPTS, "-k", "as_what_it_had_become"),
+    ),
+    Mutant(
+        "requests: prefork, a child too many takes nothing more",
+        _PREFORK,
+        "            self._take_back(child)\n            self._retire(child)\n        self._resized",
+        "            self._retire(child)\n        self._resized",
+        (_GIVEN, "-k", "too_many_gives_back"),
+    ),
+    Mutant(
+        "requests: prefork, one that comes may be too many",
+        _PREFORK,
+        "        self._resized = bool(self._spawning)  #",
+        "        self._resized = False  #",
+        (_GIVEN, "-k", "one_too_many_ends_at_once"),
+    ),
+    Mutant(
+        "requests: prefork, one that ends takes nobody's place",
+        _PREFORK,
+        "staying = sum(not child.retired for child in self._children.values())",
+        "staying = len(self._children)",
+        (_GIVEN, "-k", "replaced_while_one_too_many"),
+    ),
+    Mutant(
+        "requests: threads that are too many end",
+        _LOCAL,
+        "            if self._threads <= self.concurrency:\n                return False\n",
+        "            if self._threads:\n                return False\n",
+        (_LOCAL_TESTS, "-k", "shrinks_stops_nothing or too_many_end"),
+    ),
+    Mutant(
+        "queues: what is left out, portable",
+        _PATH + "querysets.py",
+        "self.exclude(queue__in=excluded) if excluded else self",
+        "self",
+        (_VENDORS, "-k", "all_queues_but_some or excluded"),
+    ),
+    Mutant(
+        "queues: what is left out, PostgreSQL",
+        _GLANCE,
+        "WHERE f.queue <> ALL (%(excluded)s)",
+        "",
+        (_VENDORS, "-k", "all_queues_but_some or excluded"),
+        _SERVER,
+    ),
+    Mutant(
+        "queues: without all of its queues a worker serves none, not all",
+        _PATH + "served.py",
+        "        if not left:\n",
+        "        if False:\n",
+        ("tests/test_served.py", "-k", "one_queue_at_least"),
+    ),
+    Mutant(
+        "log: a file that cannot be made anew breaks nothing",
+        _PATH + "management/logfile.py",
+        "        except OSError:  # it was moved",
+        "        except ZeroDivisionError:  # it was moved",
+        ("tests/management/test_logfile.py", "-k", "breaks_nothing"),
+    ),
+)
+
 #: Of what tells of ends, once they are committed.
 _OF_SIGNALS = (
     Mutant(
@@ -984,10 +1090,11 @@ MUTANTS = (
     Mutant(
         "shutdown: a new row carries what was asked under the old one",
         _REGISTRATION,
-        "            shutdown_requested_at=self._former_request(),\n",
+        "            **self._former_requests(),\n",
         "",
         (_SHUTDOWN, "-k", "lost_meanwhile"),
     ),
+    *_OF_REQUESTS,
     Mutant(
         "shutdown: the sign of life counts all the same",
         _HEARTBEAT,
@@ -1243,14 +1350,14 @@ MUTANTS = (
     Mutant(
         "asyncio: a thread for each body that counts as running",
         _ASYNCIO,
-        "_Threads(2 * self._places, thread_name_prefix",
+        "_Threads(_MANY_THREADS, thread_name_prefix",
         "_Threads(thread_name_prefix",
         (_LOOP, "-k", "do_run"),
     ),
     Mutant(
         "asyncio: a body that runs on keeps no place",
         _ASYNCIO,
-        "_Threads(2 * self._places, thread_name_prefix",
+        "_Threads(_MANY_THREADS, thread_name_prefix",
         "_Threads(self._places, thread_name_prefix",
         (_LOOP, "-k", "ran_on"),
     ),

@@ -578,7 +578,7 @@ def test_child_that_comes_when_it_is_one_too_many_ends_at_once(stage: Stage) -> 
     stage.pool.resize(3)
     stage.pool._take_turn([])  # asked for, and not there yet
     stage.pool.resize(2)
-    stage.turn()
+    stage.pool._take_turn([])
     stage.turn()
     assert sum(told_to_end(stage)) == 1
 

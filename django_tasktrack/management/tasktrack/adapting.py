@@ -22,7 +22,7 @@ from .verb import DONE, NO, Nothing, Options
 _COLUMNS = (
     Column("id", right=True),
     Column("worker", gives=True),
-    Column("was", gives=True),
+    Column("before", gives=True),
     Column("wanted", gives=True),
     Column("answer"),
 )
@@ -126,7 +126,7 @@ def _tell(
     document = {
         "id": row.pk,
         "worker": row.name,
-        "was": documents.wish(before),
+        "before": documents.wish(before),
         "wanted": documents.wish(wanted),
         "answer": answer,
     }

@@ -16,15 +16,15 @@ from .verb import Options, Verb
 
 def _arguments(parser: ArgumentParser) -> None:
     adapting.add_arguments(parser)
-    parser.add_argument("what", choices=("add", "drop"), help="these queues as well, or no more")
+    parser.add_argument("change", choices=("add", "drop"), help="these queues as well, or no more")
     parser.add_argument("queues", metavar="A,B", help="names of queues")
 
 
 def _run(options: Options, console: Console) -> int:
-    names = queue_names([options["queues"]], options["what"], "Write for example mail,sms.")
+    names = queue_names([options["queues"]], options["change"], "Write for example mail,sms.")
 
     def served_otherwise(row: Worker, before: Wish) -> Wish:
-        adds = options["what"] == "add"
+        adds = options["change"] == "add"
         return before._replace(
             served=before.served.adding(names) if adds else _without(row, before, names)
         )

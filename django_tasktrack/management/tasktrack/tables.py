@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from ...adaptation import wish_of
 from ...doctor import Finding, Level
 from ...models import TrackedTask, Worker
 from ...overview.fleet import Member
@@ -122,7 +123,7 @@ def _worker_row(member: Member, now: datetime) -> list[Cell]:
         toned(member.condition),
         brief(member.silence),
         _places(member),
-        str(row.served),
+        _with_wish(str(row.served), str(wish_of(row).served)),
         row.pool,
         row.version,
         f"{row.pid} on {row.host}",
@@ -132,7 +133,14 @@ def _worker_row(member: Member, now: datetime) -> list[Cell]:
 
 def _places(member: Member) -> str:
     ahead = member.holds - member.busy
-    return f"{member.busy} of {member.row.concurrency}{f' +{ahead}' if ahead else ''}"
+    row = member.row
+    places = _with_wish(str(row.concurrency), str(wish_of(row).concurrency))
+    return f"{member.busy} of {places}{f' +{ahead}' if ahead else ''}"
+
+
+def _with_wish(now: str, wanted: str) -> str:
+    """What it is, and what it was asked to become."""
+    return now if wanted == now else f"{now} -> {wanted}"
 
 
 def _end(row: Worker) -> datetime | None:

@@ -37,7 +37,7 @@ def test_size_of_a_pool(size: str, concurrency: int) -> None:
     worker = make_worker(name="a@host", concurrency=4)
     ran = tasktrack("pool", "a@host", size, "--json")
     assert (ran.code, ran.document["answer"]) == (0, "asked")
-    assert ran.document["was"]["concurrency"] == 4
+    assert ran.document["before"]["concurrency"] == 4
     assert ran.document["wanted"]["concurrency"] == wanted(worker)[0] == concurrency
 
 
@@ -147,4 +147,7 @@ def test_workers_tell_what_was_asked_of_them() -> None:
     (told,) = tasktrack("workers", "--json").document
     assert (told["queues"], told["excluded_queues"], told["concurrency"]) == ([], ["slow"], 4)
     assert told["wanted"] == {"concurrency": 8, "queues": [], "excluded_queues": ["slow"]}
-    assert "all but slow" in tasktrack("workers").out
+    tasktrack("queues", worker.pk, "drop", "big")
+    shown = tasktrack("workers").out
+    assert "0 of 4 -> 8" in shown
+    assert "all but slow -> all but slow, big" in shown
