@@ -238,6 +238,7 @@ class WorkerRowSerializer(serializers.ModelSerializer[Worker]):
     """A worker in a list."""
 
     condition = serializers.CharField()
+    excluded_queues = serializers.ListField(source="served.excluded")
 
     deferred: tuple[str, ...] = ("known_tasks",)
 
@@ -245,7 +246,7 @@ class WorkerRowSerializer(serializers.ModelSerializer[Worker]):
         model = Worker
         fields: tuple[str, ...] = (
             "id", "name", "condition", "host", "pid", "pool", "concurrency", "can_terminate",
-            "queues", "version", "started_at", "heartbeat_at", "shutdown_requested_at",
+            "queues", "excluded_queues", "version", "started_at", "heartbeat_at", "shutdown_requested_at",
             "stopped_at", "lost_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
