@@ -24,8 +24,8 @@ from tests import invariants
 from tests.app import tasks
 from tests.app.tasks import add, echo
 from tests.factories import make_worker
+from tests.holding import held, needs_row_locks
 from tests.inline import claim_all, finish, history, row, run, story, the_vendor, work
-from tests.vendors.test_vendors import held
 
 pytestmark = pytest.mark.django_db
 
@@ -292,13 +292,13 @@ def test_many_calls_in_one_task() -> None:
 # What comes late
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+@needs_row_locks
 @pytest.mark.django_db(transaction=True)
 def test_an_end_waits_for_nobody_who_holds_what_it_releases() -> None:
     result = chord([add.s(1, 1), add.s(2, 2)], echo.s()).delay()
     claims = claim_all(make_worker().pk)
     finish(claims[0], run(claims[0]))
-    with held(row(result.id).pk):
+    with held(row(result.id)):
         began = time.monotonic()
         assert finish(claims[1], run(claims[1])).busy == {claims[1].task_id}
         assert time.monotonic() - began < 5
@@ -308,11 +308,11 @@ def test_an_end_waits_for_nobody_who_holds_what_it_releases() -> None:
     assert result.get(timeout=0) == [2, 4]
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+@needs_row_locks
 @pytest.mark.django_db(transaction=True)
 def test_a_step_further_down_that_somebody_holds_is_revoked_later() -> None:
     result = (tasks.fails.s() | add.s(1) | add.s(1)).delay()
-    with held(row(result.id).pk):
+    with held(row(result.id)):
         work()
         assert states() == ["FAILURE", "REVOKED", "PENDING"]
     assert transitions.follow_up(the_vendor()) == 1

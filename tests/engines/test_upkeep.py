@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from uuid import UUID
 
@@ -12,9 +11,6 @@ from django.db import (
     DataError,
     IntegrityError,
     OperationalError,
-    connection,
-    connections,
-    transaction,
 )
 
 from django_tasktrack import maintenance, pursuit, transitions
@@ -31,6 +27,7 @@ from django_tasktrack.registration import Registration
 from django_tasktrack.states import Stage, State
 from django_tasktrack.vendors import Vendor, vendor_for
 from tests.factories import NAME, make_goal, make_task, make_worker, new_task
+from tests.holding import held, needs_row_locks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -229,32 +226,17 @@ def test_a_goal_that_cannot_be_pursued_says_why_and_holds_up_no_other(
     assert huge.next_attempt_at > now
 
 
-@pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite has no row locks: the transaction is the lock"
-)
+@needs_row_locks
 def test_an_end_whose_goal_somebody_holds_is_busy_and_waits_for_nobody(vendor: Vendor) -> None:
     goal, worker = make_goal(state=Goal.State.ACTIVE, attempts=1), make_worker()
     served = claimed(vendor, worker, goal_id=goal.pk)
     other = claimed(vendor, worker)
-    held, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():
-            Goal.objects.select_for_update().get(pk=goal.pk)
-            held.set()
-            release.wait(10)
-        connections.close_all()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
     now = time.monotonic()
     changes = [Change.of_outcome(claim, succeeded("1"), now, now) for claim in (served, other)]
-    written = transitions.settle(vendor, changes)
-    assert written.busy == {served.task_id}
-    assert written.applied == {other.task_id}
-    release.set()
-    holder.join()
+    with held(goal):
+        written = transitions.settle(vendor, changes)
+        assert written.busy == {served.task_id}
+        assert written.applied == {other.task_id}
     assert transitions.settle(vendor, changes[:1]).applied == {served.task_id}
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection
 
 from django_tasktrack import registry, transitions
 from django_tasktrack.models import Schedule, ScheduleSlot, TrackedTask
@@ -19,6 +19,7 @@ from django_tasktrack.vendors import Vendor
 from tests import invariants
 from tests.app.tasks import echo
 from tests.factories import make_schedule
+from tests.holding import held, needs_row_locks
 from tests.inline import VENDORS, the_vendor
 from tests.test_races import together
 
@@ -78,30 +79,13 @@ def test_sessions_that_all_see_an_old_row_enqueue_one_task(
     assert TrackedTask.objects.count() == ScheduleSlot.objects.count() == 1
 
 
-@pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite has no row locks: the transaction is the lock"
-)
+@needs_row_locks
 def test_a_schedule_that_somebody_holds_is_passed_over(vendor: Vendor) -> None:
     held_row = make_schedule(name="held", next_at=NOON)
     make_schedule(name="free", next_at=NOON)
-    held, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():
-            Schedule.objects.select_for_update().get(pk=held_row.pk)
-            held.set()
-            release.wait(10)
-        connections.close_all()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
-    try:
+    with held(held_row):
         fired = firing.fire_due(vendor, KNOWN, now=NOON)
         assert [one.schedule for one in fired] == ["free"]
-    finally:
-        release.set()
-        holder.join()
     assert [one.schedule for one in firing.fire_due(vendor, KNOWN, now=NOON)] == ["held"]
 
 

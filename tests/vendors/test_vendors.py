@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -31,6 +29,7 @@ from django_tasktrack.vendors import postgresql, vendor_for
 from django_tasktrack.vendors.base import Vendor
 
 from ..factories import NAME, make_worker, new_task
+from ..holding import held, needs_row_locks
 
 pytestmark = pytest.mark.django_db
 
@@ -776,42 +775,12 @@ def test_progress_of_many_tasks_at_once(vendor: Vendor, worker_id: int) -> None:
 # Rows that somebody's transaction holds
 
 
-@contextmanager
-def held(task_id: UUID, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Another connection holds the row for the block; ``then`` runs there before it lets go."""
-    holding, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                TrackedTask.objects.select_for_update().get(pk=task_id)
-                holding.set()
-                done.wait(20)
-                then()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        assert holding.wait(10)
-        yield
-    finally:
-        done.set()
-        thread.join(10)
-
-
-needs_row_locks = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite has no row locks: the transaction is the lock"
-)
-
-
 @needs_row_locks
 @pytest.mark.django_db(transaction=True)
 def test_held_row_is_busy_and_the_others_are_written(vendor: Vendor, worker_id: int) -> None:
     free, busy = (claimed(vendor, worker_id) for _ in range(2))
     batch = [change(claim, states.SUCCEED, began=ago(1)) for claim in (free, busy)]
-    with held(busy.task_id):
+    with held(row(busy.task_id)):
         began = time.monotonic()
         written = vendor.write(batch)
         assert time.monotonic() - began < 5
@@ -828,7 +797,7 @@ def test_busy_row_that_is_given_away_is_stale_in_the_end(vendor: Vendor, worker_
     claim = claimed(vendor, worker_id)
     end = [change(claim, states.SUCCEED, began=ago(1))]
     take_away = TrackedTask.objects.filter(pk=claim.task_id)
-    with held(claim.task_id, then=lambda: take_away.update(lease=claim.lease + 1)):
+    with held(row(claim.task_id), then=lambda: take_away.update(lease=claim.lease + 1)):
         assert vendor.write(end).busy == {claim.task_id}
     assert vendor.write(end).stale == {claim.task_id}
     assert story(claim.task_id) == ["PENDING"]
@@ -840,9 +809,9 @@ def test_claim_and_promote_pass_over_held_rows(vendor: Vendor, worker_id: int) -
     first, second = put(vendor), put(vendor)
     scheduled = put(vendor, delay=300.0)
     TrackedTask.objects.filter(pk=scheduled).update(run_after=vendor.now() - timedelta(seconds=5))
-    with held(first):
+    with held(row(first)):
         assert [claim.task_id for claim in take(vendor, worker_id)] == [second]
-    with held(scheduled):
+    with held(row(scheduled)):
         assert vendor.promote()[0] == 0
     assert vendor.promote()[0] == 1
 
@@ -861,7 +830,7 @@ def test_write_that_waits_gets_the_row_once_it_is_free(vendor: Vendor, worker_id
             connection.close()
 
     thread = threading.Thread(target=write)
-    with held(claim.task_id):
+    with held(row(claim.task_id)):
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
@@ -883,7 +852,7 @@ def test_write_that_waited_in_vain_is_stale(vendor: Vendor, worker_id: int) -> N
 
     thread = threading.Thread(target=write)
     take_away = TrackedTask.objects.filter(pk=claim.task_id)
-    with held(claim.task_id, then=lambda: take_away.update(lease=claim.lease + 1)):
+    with held(row(claim.task_id), then=lambda: take_away.update(lease=claim.lease + 1)):
         thread.start()
         thread.join(0.2)
     thread.join(10)
