@@ -21,23 +21,23 @@ class _Logfile(WatchedFileHandler):
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
         self._instead = logging.StreamHandler()
-        self._complained = False
+        self._fails = self._complained = False
 
     def emit(self, record: logging.LogRecord) -> None:
+        self._fails = False
         try:
             super().emit(record)
         except OSError:  # it was moved, and no other can be opened
             self.handleError(record)
-        else:
-            self._complained = self._complained and self.stream is None
+        self._complained = self._fails
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):  # a record that cannot be formatted, say
             super().handleError(record)
             return
+        self._fails = True
         if not self._complained:
-            self._complained = True
             sys.stderr.write(f"{_unwritable(self.baseFilename, error)}\n")
         self._instead.setFormatter(self.formatter)
         self._instead.emit(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,18 @@ def test_file_that_cannot_be_made_anew_breaks_nothing(
         log("third")
         assert lines(path) == ["third"]
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux's")
+def test_full_disk_is_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to(Path("/dev/full")):
+        for text in ("first", "second"):
+            log(text)
+        err = capsys.readouterr().err
+        assert err.count("The logfile /dev/full cannot be written: No space left on device.") == 1
+        assert [line.rpartition("] ")[2] for line in err.splitlines()[1:]] == ["first", "second"]
+        with suppress(OSError):  # what could not be written is still there
+            logging.getLogger().handlers[0].close()
 
 
 @pytest.mark.parametrize("name", ["", "none/such.log"])
