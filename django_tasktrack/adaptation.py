@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import F
 
+from .exceptions import InvalidTask
 from .models import Worker
+from .pools import POOLS
 from .served import Served
 from .vendors import Vendor
 
@@ -72,3 +74,43 @@ def ask_to_change(
             wanted = wanted._replace(number=row.requests_made + 1)
             living.update(requests_made=F("requests_made") + 1, **columns_of(wanted))
         return before, wanted
+
+
+def resized(row: Worker, before: Wish, concurrency: int) -> Wish:
+    """To run so many tasks at once.
+
+    Raises:
+        InvalidTask: its pool cannot, or nothing could run.
+    """
+    pool = POOLS.get(row.pool)
+    if pool is None or not pool.can_resize:
+        raise InvalidTask(
+            f"{row.name} has the pool {row.pool!r}, which cannot grow or shrink.",
+            hint="Start another worker, or one with another pool (-P).",
+        )
+    if concurrency < 1:
+        raise InvalidTask(
+            f"{row.name} would run {concurrency} tasks at once; one is the least.",
+            hint="To have it take no more: manage.py tasktrack shutdown",
+        )
+    return before._replace(concurrency=concurrency)
+
+
+def adding(before: Wish, queues: Iterable[str]) -> Wish:
+    """To serve these queues as well."""
+    return before._replace(served=before.served.adding(queues))
+
+
+def dropping(row: Worker, before: Wish, queues: Iterable[str]) -> Wish:
+    """To serve these queues no more.
+
+    Raises:
+        InvalidTask: it would serve none.
+    """
+    try:
+        return before._replace(served=before.served.dropping(queues))
+    except InvalidTask:
+        raise InvalidTask(
+            f"{row.name} serves {before.served}: no queue would be left.",
+            hint="Add another one first, or end it: manage.py tasktrack shutdown",
+        ) from None

@@ -12,6 +12,7 @@ from ..agenda import Agenda
 from ..outcomes import Claim
 from ..pools import Pool
 from ..registration import Registration
+from ..served import Served
 from ..vendors import Vendor
 from .frontier import Frontier
 
@@ -61,6 +62,12 @@ class Claiming:
         """Somebody says that there is something to do."""
         self._claim_at = self._promote_at = 0.0
         self._pause = self._plan.poll_min
+
+    def serve(self, served: Served) -> None:
+        """Claim from these queues from now on."""
+        self._plan.queues, self._plan.excluded = served.only, served.excluded
+        self._frontier = Frontier()  # the old one may know of others
+        self.look_now()
 
     def expect_more(self) -> None:
         """This worker itself has enqueued something: a burst is not over before it has run."""

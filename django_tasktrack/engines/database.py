@@ -184,9 +184,8 @@ class DatabaseEngine:
         if wish is None:
             return
         self._pool.resize(wish.concurrency)
-        self._plan.queues, self._plan.excluded = wish.served.only, wish.served.excluded
+        self._claiming.serve(wish.served)
         self._maintenance.serve(wish.served)
-        self._claiming.look_now()
         self._registration.adapted(wish)
         logger.info(
             "Asked by manage.py tasktrack: %d at once now, queues: %s.",

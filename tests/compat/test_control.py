@@ -48,6 +48,29 @@ def test_signal_that_ends_nothing_is_refused(name: str | int) -> None:
 
 
 @pytest.mark.django_db
+def test_workers_are_asked_for_other_sizes_and_queues() -> None:
+    two, mail = make_worker(name="w1", concurrency=2), make_worker(name="w2", queues=["mail"])
+    alone = make_worker(name="w3", pool="solo", concurrency=1)
+    assert control.pool_grow(2, destination="w1") == [{"w1": {"ok": "4 at once, queues: all"}}]
+    assert control.pool_shrink(destination=["w1"]) == [{"w1": {"ok": "3 at once, queues: all"}}]
+    assert control.add_consumer("sms", destination="w2") == [
+        {"w2": {"ok": "4 at once, queues: mail, sms"}}
+    ]
+    assert control.cancel_consumer("mail", destination="w2") == [
+        {"w2": {"ok": "4 at once, queues: sms"}}
+    ]
+    two.refresh_from_db()
+    mail.refresh_from_db()
+    assert two.wanted_concurrency == 3
+    assert mail.wanted_queues == {"only": ["sms"], "excluded": []}
+    (answer,) = control.pool_grow(destination=alone.name)
+    assert "cannot grow" in answer["w3"]["error"]
+    (answer,) = control.cancel_consumer("sms", destination="w2")
+    assert "no queue would be left" in answer["w2"]["error"]
+    assert control.pool_grow(destination="nobody") == []
+
+
+@pytest.mark.django_db
 def test_purge_takes_all_that_nobody_has_and_no_other() -> None:
     waiting = [
         add.delay(1, 1),

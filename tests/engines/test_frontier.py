@@ -21,6 +21,7 @@ from django_tasktrack.engines.frontier import (
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.outcomes import Claim
+from django_tasktrack.served import Served
 from tests.engines.test_upkeep import Engine
 from tests.factories import NAME, make_worker, new_task
 from tests.inline import VENDORS, the_vendor
@@ -206,3 +207,14 @@ def test_a_look_behind_the_frontier_alone_does_not_end_a_burst() -> None:
     engine.claiming.look_now()
     assert len(engine.claiming.run()) == 1
     assert TrackedTask.objects.due().count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queue_that_is_served_no_more_is_not_looked_at() -> None:
+    engine = Engine(the_vendor(), make_worker())
+    transitions.enqueue([new_task(queue="a")])
+    assert len(engine.claiming.run()) == 1
+    engine.claiming.serve(Served(("b",)))
+    transitions.enqueue([new_task(queue="a")])
+    engine.claiming.look_now()
+    assert not engine.claiming.run()

@@ -519,6 +519,14 @@ MUTANTS = (
         ("tests/engines/test_frontier.py",),
     ),
     Mutant(
+        "frontier: a new one for other queues",
+        "django_tasktrack/engines/claiming.py",
+        "        self._frontier = Frontier()  # the old one may know of others\n",
+        "",
+        ("tests/engines/test_frontier.py",),
+        _SERVER,
+    ),
+    Mutant(
         "frontier: none for a burst",
         "django_tasktrack/engines/claiming.py",
         "        behind = None if self._plan.burst else self._frontier.start(now)\n",

@@ -123,9 +123,9 @@ def test_b7_configuration() -> None:
     assert add.delay(1, 1).queue == "mail"
 
 
-def test_b10_b12_what_has_no_form_yet_says_what_to_do() -> None:
-    with pytest.raises(Unsupported, match=r"app\.control\.pool_grow\(\).*manage\.py worker"):
-        app.control.pool_grow(2)
+def test_b12_what_has_no_form_here_says_what_to_do() -> None:
+    with pytest.raises(Unsupported, match=r"app\.control\.autoscale\(\).*manage\.py worker"):
+        app.control.autoscale(8, 2)
     with pytest.raises(Unsupported, match=r"manage\.py worker"):
         app.worker_main(["worker"])
 

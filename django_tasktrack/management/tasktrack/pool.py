@@ -6,10 +6,8 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import NamedTuple
 
-from ...adaptation import Wish
-from ...exceptions import InvalidTask
+from ...adaptation import Wish, resized
 from ...models import Worker
-from ...pools import POOLS
 from . import adapting
 from .console import Console
 from .verb import Options, Verb
@@ -42,22 +40,10 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Options, console: Console) -> int:
     size: _Size = options["size"]
 
-    def resized(row: Worker, before: Wish) -> Wish:
-        pool = POOLS.get(row.pool)
-        if pool is None or not pool.can_resize:
-            raise InvalidTask(
-                f"{row.name} has the pool {row.pool!r}, which cannot grow or shrink.",
-                hint="Start another worker, or one with another pool (-P).",
-            )
-        concurrency = size.of(before.concurrency)
-        if concurrency < 1:
-            raise InvalidTask(
-                f"{row.name} would run {concurrency} tasks at once; one is the least.",
-                hint="To have it take no more: manage.py tasktrack shutdown",
-            )
-        return before._replace(concurrency=concurrency)
+    def decide(row: Worker, before: Wish) -> Wish:
+        return resized(row, before, size.of(before.concurrency))
 
-    return adapting.ask(options, console, resized, lambda wish: str(wish.concurrency))
+    return adapting.ask(options, console, decide, lambda wish: str(wish.concurrency))
 
 
 VERB = Verb("pool", "have a worker run more or fewer tasks at once", _arguments, _run)

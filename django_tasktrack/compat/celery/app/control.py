@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
 
 from .... import transitions
+from ....adaptation import Wish, adding, ask_to_change, dropping, resized
 from ....exceptions import InvalidTask, Unsupported, nearest
 from ....ids import parse_id
-from ....models import TrackedTask
+from ....models import TrackedTask, Worker
 from ....registration import ask_to_end
 from ....states import Stage
 from ....transitions import Answer
@@ -21,12 +23,8 @@ from .inspection import Inspect, living
 INSTEAD: Mapping[str, str] = {
     "rate_limit": "Nothing limits rates yet.",
     "time_limit": "Give it to the task, or set TIME_LIMIT and start the workers again.",
-    "pool_grow": "Start another worker, or one with manage.py worker -c.",
-    "pool_shrink": "Start the worker again, with manage.py worker -c.",
     "pool_restart": "Start the worker again.",
     "autoscale": "Start the worker again, with manage.py worker --autoscale.",
-    "add_consumer": "Start another worker: manage.py worker -Q.",
-    "cancel_consumer": "Start the worker again, with other queues: manage.py worker -Q.",
     "broadcast": "There are no messages to workers. Use revoke(), shutdown(), ping() and inspect().",
     "revoke_by_stamped_headers": "There are no stamps. Give revoke() a list of ids.",
     "heartbeat": "Workers give signs of life by themselves, every TASKTRACK['HEARTBEAT'] seconds.",
@@ -96,6 +94,30 @@ class Control:
         asked = ask_to_end(vendor_for(task_database()), [member.row.pk for member in asked_for])
         return [member.row.name for member in asked_for if member.row.pk in asked]
 
+    def pool_grow(
+        self, n: int = 1, destination: Any = None, **without_effect: object
+    ) -> list[dict[str, Any]]:
+        """Ask workers to run so many more tasks at once; what each of them answers."""
+        return _ask(destination, lambda row, before: resized(row, before, before.concurrency + n))
+
+    def pool_shrink(
+        self, n: int = 1, destination: Any = None, **without_effect: object
+    ) -> list[dict[str, Any]]:
+        """Ask workers to run so many fewer tasks at once; what each of them answers."""
+        return self.pool_grow(-n, destination)
+
+    def add_consumer(
+        self, queue: str, *routing: object, destination: Any = None, **without_effect: object
+    ) -> list[dict[str, Any]]:
+        """Ask workers to serve a queue as well; what each of them answers."""
+        return _ask(destination, lambda _, before: adding(before, [queue]))
+
+    def cancel_consumer(
+        self, queue: str, destination: Any = None, **without_effect: object
+    ) -> list[dict[str, Any]]:
+        """Ask workers to serve a queue no more; what each of them answers."""
+        return _ask(destination, lambda row, before: dropping(row, before, [queue]))
+
     def purge(self, **without_effect: object) -> int:
         """Revoke all tasks that no worker has taken, those of later among them; how many.
 
@@ -119,6 +141,26 @@ class Control:
             raise Unsupported(f"app.control.{name}() cannot be followed here.", hint=INSTEAD[name])
 
         return refuse
+
+
+def _ask(destination: Any, decide: Callable[[Worker, Wish], Wish]) -> list[dict[str, Any]]:
+    """``[{name: {"ok": what is asked for}}, {name: {"error": why not}}, ...]`` of the workers that live.
+
+    They hear of it with their next sign of life.
+    """
+    vendor = vendor_for(task_database())
+    answers: list[dict[str, Any]] = []
+    for member in living(destination):
+        try:
+            asked = ask_to_change(vendor, member.row.pk, partial(decide, member.row))
+        except InvalidTask as error:
+            answers.append({member.row.name: {"error": str(error)}})
+            continue
+        if asked:
+            _, wanted = asked
+            told = f"{wanted.concurrency} at once, queues: {wanted.served}"
+            answers.append({member.row.name: {"ok": told}})
+    return answers
 
 
 def _revoke_all(stage: Stage) -> int:
