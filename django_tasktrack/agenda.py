@@ -18,6 +18,20 @@ class Behind(NamedTuple):
     lanes: tuple[tuple[str, int], ...]
 
 
+class Gates(NamedTuple):
+    """What there is of limits; where there is none, nobody has to look for them.
+
+    Attributes:
+        limits: another number once somebody has changed a limit, or paused or resumed a queue.
+        gated: a task waits for a limit.
+        gateable: one is due that has to wait for one, and does not yet.
+    """
+
+    limits: int = 0
+    gated: bool = False
+    gateable: bool = False
+
+
 class Agenda(NamedTuple):
     """What a worker would find if it looked everywhere; one that finds nothing has no need to.
 
@@ -31,6 +45,7 @@ class Agenda(NamedTuple):
         held: a task is held because no worker knew its name.
         goals: a goal is past its deadline, or past its pause.
         slot_in: seconds until a schedule's next slot; None: there is none.
+        gates: what there is of limits.
     """
 
     due: bool
@@ -42,3 +57,4 @@ class Agenda(NamedTuple):
     held: bool
     goals: bool
     slot_in: float | None = None
+    gates: Gates = Gates()

@@ -43,6 +43,13 @@ def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_text(value: Any) -> Any:
+    """Celery also takes a number for so many a second."""
+    return (
+        f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    )
+
+
 def _never(value: Any) -> Any:
     """For Celery zero means that nothing expires, for us None does."""
     return value or None
@@ -62,6 +69,7 @@ EFFECTIVE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "task_annotations": ("TASK_ANNOTATIONS", _same),
     "task_default_priority": ("DEFAULT_PRIORITY", _same),
     "task_default_queue": ("DEFAULT_QUEUE", _same),
+    "task_default_rate_limit": ("DEFAULT_RATE_LIMIT", _as_text),
     "task_eager_propagates": ("EAGER_PROPAGATES", _same),
     "task_ignore_result": ("IGNORE_RESULT", _same),
     "task_routes": ("TASK_ROUTES", _same),
@@ -170,7 +178,6 @@ ONLY: Mapping[str, tuple[Any, str]] = {
 
 #: Those that cannot be followed: the remedy, and their names.
 REFUSED: Mapping[str, str] = {
-    "Leave it out: nothing limits rates here yet.": "task_default_rate_limit",
     "Payloads are not signed: who may write to the database may enqueue.": """
         security_certificate security_cert_store security_key security_key_password security_digest""",
     "Logging is Django's, by LOGGING: docs/deployment.md.": """

@@ -25,7 +25,8 @@ class NewTask(NamedTuple):
     """A task to insert. ``args``, ``kwargs`` and ``headers`` are JSON text; ``delay`` is added to the database's
     clock.
 
-    ``blocked`` says that it waits for other tasks, and ``followed`` that others wait for it.
+    ``blocked`` says that it waits for other tasks, and ``followed`` that others wait for it. Of those with the same
+    ``concurrency_key``, ``concurrency_limit`` run at once.
     """
 
     task_id: UUID
@@ -52,6 +53,8 @@ class NewTask(NamedTuple):
     ignore_result: bool = False
     followed: bool = False
     blocked: bool = False
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     unique_key: str | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -144,6 +144,27 @@ def time_limit(value: object, what: str) -> float | None:
     if limit <= 0:
         raise InvalidTask(f"{what}={value!r} is not positive.", hint="Leave it out for no limit.")
     return limit
+
+
+#: As many of one key as may be allowed to run at once.
+MOST_AT_ONCE = 32_767
+
+
+def concurrency(value: object) -> tuple[str | Callable[..., str | None], int]:
+    """A key, or what makes one of a call's arguments, and how many of its tasks run at once.
+
+    Raises:
+        InvalidTask: it is no such pair.
+    """
+    pair: Sequence[Any] = value if isinstance(value, (list, tuple)) else ()
+    key, limit = pair if len(pair) == 2 else (None, None)
+    is_number = isinstance(limit, int) and not isinstance(limit, bool)
+    if is_number and 0 < limit <= MOST_AT_ONCE and (isinstance(key, str) or callable(key)):
+        return (key if callable(key) else word(key, "concurrency", 255)), limit
+    raise InvalidTask(
+        f"concurrency={reprlib.repr(value)} is no pair of a key and a number from 1.",
+        hint='Write ("printer", 2): of its tasks two run at once. The key may be a function of the arguments.',
+    )
 
 
 def aware(value: object, what: str) -> datetime:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from . import celery_names, routes, task_annotations
+from . import celery_names, rates, routes, task_annotations
 from .exceptions import nearest
 from .retention import Retention, contradiction, fitting
 from .setting_values import plain, problem_of
@@ -38,6 +38,8 @@ class Config:
     TASK_ROUTES: Any = None
     #: Options of tasks, by the task's name, instead of those that it declares; see ``task_annotations``.
     TASK_ANNOTATIONS: Any = None
+    #: How many tasks of each name may start in a time, of those that say nothing; None for no limit.
+    DEFAULT_RATE_LIMIT: str | None = None
     #: What carries arguments, and what carries results (None: the same); "json" or "tagged".
     SERIALIZER: str = "json"
     RESULT_SERIALIZER: str | None = None
@@ -239,7 +241,11 @@ def _problems(item: _Given) -> Iterator[tuple[str, str]]:
 
 
 #: Settings whose parts are looked at too.
-_OF_THEIR_OWN = {"TASK_ROUTES": routes.problems, "TASK_ANNOTATIONS": task_annotations.problems}
+_OF_THEIR_OWN = {
+    "TASK_ROUTES": routes.problems,
+    "TASK_ANNOTATIONS": task_annotations.problems,
+    "DEFAULT_RATE_LIMIT": rates.problems,
+}
 
 
 def _kept(meant: dict[str, Any]) -> dict[str, float | None]:

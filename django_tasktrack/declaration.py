@@ -88,7 +88,8 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
             serializer=options.serializer,
             ignore_result=options.ignore_result,
             store_errors=options.store_errors_even_if_ignored,
-            rate_limit=options.rate_limit,
+            rate_limit=options.rate(),
+            concurrency=options.limit_of_calls(),
             throws=options.thrown(),
             task=self,
             hooks=hooks.overridden(self),
@@ -131,6 +132,7 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
         time_limit: float | timedelta | None = None,
         soft_time_limit: float | timedelta | None = None,
         unique_key: str | None = None,
+        concurrency: tuple[str, int] | None = None,
         headers: Mapping[str, Any] | None = None,
         ignore_result: bool | None = None,
         link: Any = None,
@@ -152,6 +154,8 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
             soft_time_limit: seconds after which ``SoftTimeLimitExceeded`` is raised in it.
             unique_key: while a task with this key waits or runs, nothing is enqueued: the result is that
                 task's. Instead of the task's own.
+            concurrency: a key and a number: of the tasks with this key so many run at once. Instead of the
+                task's own.
             headers: JSON values that the running task finds in ``self.request.headers``.
             ignore_result: drop the value that it returns, instead of what the task says.
             link: signatures that run with its value once it has succeeded.
@@ -175,6 +179,7 @@ class Task(Bound, Hooks, Generic[P, R], metaclass=TaskType):
             "time_limit": time_limit,
             "soft_time_limit": soft_time_limit,
             "unique_key": unique_key,
+            "concurrency": concurrency,
             "headers": headers,
             "ignore_result": ignore_result,
         }
@@ -298,6 +303,8 @@ def task(
     soft_time_limit: float | timedelta | None = ...,
     on_lost: Literal["retry", "fail"] = ...,
     unique_key: str | Callable[..., str | None] | None = ...,
+    rate_limit: str | float | None = ...,
+    concurrency: tuple[str | Callable[..., str | None], int] | None = ...,
     schedule: Any = ...,
     serializer: Literal["json", "tagged"] | None = ...,
     ignore_result: bool | None = ...,
@@ -340,6 +347,10 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             ends it in FAILURE (at most once).
         unique_key: what no two unfinished calls may share: a text, or a function of the call's arguments
             that returns one, or None for a call that need not be unique. See ``apply_async``.
+        rate_limit: how many may start in a time, over all workers: "10/m", "100/s", "2/h"; by default
+            ``TASKTRACK["DEFAULT_RATE_LIMIT"]``. 0 for no limit.
+        concurrency: a key and a number: of the tasks with this key, whatever their names, so many run at once.
+            The key is a text, or a function of a call's arguments that returns one, or None for no limit.
         schedule: when workers enqueue it by themselves: ``crontab(...)``, ``every(...)``, ``once(...)``, a
             ``timedelta`` or a text; or a dict with more, as in ``TASKTRACK["SCHEDULES"]``. What is wrong with
             it is told by ``manage.py check``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,6 +38,7 @@ class Options:
         actor: who enqueues, for history.
         time_limit, soft_time_limit: durations, instead of the task's own.
         unique_key: what no two unfinished tasks may share, instead of the task's own.
+        concurrency: a key, and how many of its tasks run at once, instead of the task's own.
         headers: JSON values that the running task finds in its request.
         ignore_result: drop the value that it returns, instead of what the task says.
     """
@@ -53,6 +54,7 @@ class Options:
     time_limit: float | timedelta | None = None
     soft_time_limit: float | timedelta | None = None
     unique_key: str | None = None
+    concurrency: tuple[str, int] | None = None
     headers: Mapping[str, Any] | None = None
     ignore_result: bool | None = None
     goal_id: int | None = None
@@ -91,6 +93,7 @@ def preparing(definition: Definition, options: Options) -> Prepare:
     shared = _without_arguments(definition, options)
     serialize, place = definition.serialize(), routing.by_arguments(definition, options)
     own_id = None if options.task_id is None else required_id(options.task_id)
+    limited = _concurrency(definition, options)
 
     def of_call(
         args: Sequence[Any] | None,
@@ -109,6 +112,11 @@ def preparing(definition: Definition, options: Options) -> Prepare:
             kwargs=serialize(dict(kwargs), "kwargs") if kwargs else "{}",
             unique_key=_unique_key(definition, args, kwargs, options.unique_key, whole=not awaited),
         )
+        if limited is not None:
+            given, at_once = limited
+            key = _concurrency_key(definition, given, args, kwargs, awaited)
+            if key is not None:
+                new = new._replace(concurrency_key=key, concurrency_limit=at_once)
         return new if place is None else place(new, args, kwargs)
 
     return of_call
@@ -233,6 +241,39 @@ def _unique_key(
     if key is None and whole and definition.unique_key is not None:
         key = definition.unique_key(*args, **kwargs)
     return None if key is None else checked.word(key, f"unique_key of {definition.name}", 255)
+
+
+def _concurrency(
+    definition: Definition, options: Options
+) -> tuple[str | Callable[..., str | None], int] | None:
+    """The concurrency key of the calls, or what makes it, and how many of its tasks run at once."""
+    if options.concurrency is None:
+        return definition.concurrency
+    return checked.concurrency(options.concurrency)
+
+
+def _concurrency_key(
+    definition: Definition,
+    given: str | Callable[..., str | None],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    awaited: int,
+) -> str | None:
+    """The concurrency key of a call, as it was given or made of its arguments.
+
+    Raises:
+        InvalidTask: they are not known yet, or it is no key.
+    """
+    if isinstance(given, str):
+        return given
+    what = f"concurrency of {definition.name}"
+    if awaited:
+        raise InvalidTask(
+            f"{what}: its key is made of arguments that are not known yet.",
+            hint='Give the step a key of its own: .set(concurrency=("key", 2)).',
+        )
+    key = given(*args, **kwargs)
+    return None if key is None else checked.word(key, what, 255)
 
 
 def _limit(given: object, own: float | None, what: str) -> float | None:

@@ -36,7 +36,8 @@ class Definition:
         serializer: what carries its arguments and results; None for the default one.
         ignore_result: whether the value that it returns is dropped; None as the settings say.
         store_errors: whether messages and tracebacks of its errors stay then; None as the settings say.
-        rate_limit: as TASK_ANNOTATIONS gives it.
+        rate_limit: starts in a time, over all workers: "10/m"; empty for no limit, None for the default one.
+        concurrency: a key, or what makes one of the arguments of a call, and how many of it run at once.
         throws: exceptions that are expected of it, and logged without a traceback.
         task: what users declared; the sender of its signals.
         hooks: which of ``on_success`` and its like it has.
@@ -59,7 +60,8 @@ class Definition:
     serializer: str | None = None
     ignore_result: bool | None = None
     store_errors: bool | None = None
-    rate_limit: Any = None
+    rate_limit: str | None = None
+    concurrency: tuple[str | Callable[..., str | None], int] | None = None
     throws: tuple[type[BaseException], ...] = ()
     task: object = field(default=None, repr=False, compare=False)
     hooks: frozenset[str] = frozenset()

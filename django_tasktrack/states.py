@@ -35,6 +35,7 @@ class Stage(IntEnum):
     A state says what is true of the task; the stage says who has to look at its row next.
     """
 
+    GATED = -2  # runnable but for a limit: of its task's rate, or of its concurrency key
     BLOCKED = -1  # waits for the end of other tasks
     SCHEDULED = 0  # waits for its run_after
     DUE = 1  # runnable now

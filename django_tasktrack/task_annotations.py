@@ -27,7 +27,7 @@ OPTIONS = frozenset(
     | {"retry_backoff", "retry_backoff_max", "retry_jitter", "track_started", "time_limit"}
     | {"soft_time_limit", "on_lost", "unique_key", "serializer", "ignore_result"}
     | {"store_errors_even_if_ignored", "rate_limit", "retry_kwargs", "throws"}
-    | {"acks_late", "reject_on_worker_lost", *WORDS}
+    | {"acks_late", "reject_on_worker_lost", "concurrency", *WORDS}
 )
 _EVERY = "*".__eq__
 _HINT = "Give {'tasks.add': {'time_limit': 60}}, or a list of such dicts; 'tasks.*' is a glob."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from . import checked, retention, task_annotations
+from . import checked, rates, retention, task_annotations
 from .conf import at_declaration
 from .exceptions import InvalidTask
 from .retries import RetryPolicy
@@ -42,8 +42,8 @@ class TaskOptions:
     serializer: Literal["json", "tagged"] | None = None
     ignore_result: bool | None = None
     store_errors_even_if_ignored: bool | None = None
-    #: From TASK_ANNOTATIONS alone, as it is written there; kept for what will limit by it.
-    rate_limit: Any = None
+    rate_limit: str | float | None = None
+    concurrency: tuple[str | Callable[..., str | None], int] | None = None
     base: type | None = None
     retry_kwargs: Mapping[str, Any] | None = None
     throws: Sequence[type[BaseException]] = ()
@@ -62,6 +62,7 @@ class TaskOptions:
                 f"serializer={self.serializer!r} is neither 'json' nor 'tagged'.",
                 hint="docs/payloads.md says what each of them carries.",
             )
+        self.rate()
 
     def annotated(self, name: str) -> Self:
         """These options, with what ``TASKTRACK["TASK_ANNOTATIONS"]`` says of the task instead.
@@ -130,6 +131,22 @@ class TaskOptions:
         key = checked.word(given, "unique_key", 255)
         return lambda *_args, **_kwargs: key
 
+    def rate(self) -> str | None:
+        """Its rate, empty for no limit; None where nothing was said.
+
+        Raises:
+            InvalidTask: ``rate_limit`` is no rate.
+        """
+        return None if self.rate_limit is None else rates.rate(self.rate_limit)
+
+    def limit_of_calls(self) -> tuple[str | Callable[..., str | None], int] | None:
+        """The concurrency key of calls, or what makes it, and how many of it run at once.
+
+        Raises:
+            InvalidTask: ``concurrency`` is no such pair.
+        """
+        return None if self.concurrency is None else checked.concurrency(self.concurrency)
+
     def retry_policy(self) -> RetryPolicy:
         """When a failed attempt runs again, with the settings where nothing was said.
 
@@ -168,7 +185,7 @@ class TaskOptions:
 
 
 _RETRY_KWARGS = ("countdown", "max_retries")
-OPTION_NAMES = tuple(field.name for field in fields(TaskOptions) if field.name != "rate_limit")
+OPTION_NAMES = tuple(field.name for field in fields(TaskOptions))
 
 
 def _limit(value: object, what: str) -> int | None:

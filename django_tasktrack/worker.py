@@ -15,10 +15,10 @@ from types import FrameType
 
 from django.db import connections
 
-from . import __version__, registry, signals
+from . import __version__, limits, registry, signals
 from .conf import config
-from .engines.claiming import Plan
 from .engines.database import DatabaseEngine
+from .engines.plan import Plan
 from .heartbeat import Heartbeat
 from .herald import Herald
 from .maintenance import Maintenance
@@ -116,6 +116,7 @@ class Worker:
         )
         pool.start(engine.post)
         registration.register()
+        limits.declare(vendor)
         connections.close_all()  # this thread needs no session any more, and one of a pool is one of few
         self._engine = engine  # from here on a signal lets running tasks end
         if self._asked_to_stop_at is not None:
@@ -178,6 +179,7 @@ class Worker:
             poll_min=self._config.POLL_MIN,
             poll_max=self._config.POLL_MAX,
             lease=self._config.LEASE,
+            keyed=any(registry.get(name).concurrency for name in registry.names()),
         )
 
     def _registration(self, vendor: Vendor, pool: Pool, heartbeat: Heartbeat) -> Registration:

@@ -34,6 +34,8 @@ MEANT: list[tuple[str, Any, str, Any]] = [
     ("task_default_priority", 5, "DEFAULT_PRIORITY", 5),
     ("task_default_priority", None, "DEFAULT_PRIORITY", 0),
     ("task_default_queue", "web", "DEFAULT_QUEUE", "web"),
+    ("task_default_rate_limit", "10/m", "DEFAULT_RATE_LIMIT", "10/m"),
+    ("task_default_rate_limit", 5, "DEFAULT_RATE_LIMIT", "5"),
     ("task_ignore_result", True, "IGNORE_RESULT", True),
     ("task_routes", {"a.*": "mail"}, "TASK_ROUTES", {"a.*": "mail"}),
     ("task_serializer", "tagged", "SERIALIZER", "tagged"),

@@ -53,8 +53,8 @@ def test_other_tasks_are_left_alone() -> None:
 
 def test_rate_is_kept_for_what_will_limit_by_it() -> None:
     assert declared({"tasks.add": {"rate_limit": "10/m"}}).rate_limit == "10/m"
-    with pytest.raises(TypeError, match="rate_limit"):
-        task(name="x", rate_limit="10/m")  # type: ignore[call-overload]
+    with pytest.raises(InvalidTask, match="'fast' is no rate"):
+        declared({"tasks.add": {"rate_limit": "fast"}})
 
 
 def test_value_that_cannot_be_is_refused_where_the_task_is_declared() -> None:
@@ -86,7 +86,7 @@ def test_what_annotates_nothing_is_a_wrong_setting(given: Any, words: str) -> No
 
 def test_every_option_of_tasks_can_be_given_but_who_they_are() -> None:
     who = {"name", "aliases", "bind", "schedule", "base"}
-    assert set(OPTIONS) - {"rate_limit"} == set(OPTION_NAMES) - who
+    assert set(OPTIONS) == set(OPTION_NAMES) - who
 
 
 # Aliases

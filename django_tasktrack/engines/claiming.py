@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from .. import transitions
 from ..agenda import Agenda
@@ -15,33 +14,13 @@ from ..registration import Registration
 from ..served import Served
 from ..vendors import Vendor
 from .frontier import Frontier
+from .gate import Gate
+from .plan import Plan
 
 #: Claims are taken ahead to cover so many seconds of work, but no more than so many,
 AHEAD, AHEAD_LIMIT = 0.05, 1000
 #: and given back after they have waited behind long bodies for so many seconds.
 GIVE_BACK_AFTER = 0.5
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a worker is asked to do.
-
-    Args:
-        queues: those that it serves; empty for all. They may change while it runs.
-        names: the tasks that it knows.
-        burst: end when nothing is due.
-        poll_min, poll_max: shortest and longest pause between two looks at the table, in seconds.
-        lease: seconds of silence after which a worker is lost; a statement is given up after as many.
-        excluded: queues that are left out of all of them.
-    """
-
-    queues: Sequence[str]
-    names: Sequence[str]
-    burst: bool
-    poll_min: float
-    poll_max: float
-    lease: float
-    excluded: Sequence[str] = ()
 
 
 class Claiming:
@@ -57,9 +36,12 @@ class Claiming:
         self._pause = plan.poll_min
         self._claim_at = self._promote_at = 0.0
         self._frontier = Frontier()
+        self.gate = Gate(vendor, plan, registration)
+        self._gated_first = False
 
     def look_now(self) -> None:
         """Somebody says that there is something to do."""
+        self.gate.look_now()
         self._claim_at = self._promote_at = 0.0
         self._pause = self._plan.poll_min
 
@@ -93,13 +75,16 @@ class Claiming:
     def learn(self, body_seconds: float) -> None:
         """A body took so long."""
         self._body_seconds += 0.2 * (body_seconds - self._body_seconds)
-        self._more = self._more or self._plan.burst  # it may have enqueued others
+        if self._plan.burst:  # it may have enqueued others
+            self._more = True
+            self.gate.doubt()
 
     def due_at(self) -> float:
         """When to call ``run`` next, if nothing happens before."""
+        ours = min(self._promote_at, self.gate.asks_at)
         if not self._room():
-            return self._promote_at
-        return min(self._promote_at, 0.0 if self._more else self._claim_at)
+            return ours
+        return min(ours, self.gate.due_at, 0.0 if self._more else self._claim_at)
 
     def run(self) -> Sequence[Claim]:
         """Promote what has become due, and claim what there is room for.
@@ -107,18 +92,39 @@ class Claiming:
         Returns:
             New claims, to be submitted to the pool.
         """
-        self._give_back_late()
+        # Of a queue that was paused nothing begins any more; what waits here of others comes again.
+        self._give_back_late(0.0 if self.gate.keep_up() else GIVE_BACK_AFTER)
         self._promote()
         room, now = self._room(), time.monotonic()
-        if not room or (not self._more and now < self._claim_at):
+        at_will, gated = self._more or now >= self._claim_at, now >= self.gate.due_at
+        if not room or not (at_will or gated):
             return ()
+        if not gated:
+            return self.gate.timed(self._claim_at_will(room, now))
+        # Where both have more than there is room for, they take turns.
+        self._gated_first = not (at_will and self._gated_first)
+        claims = [] if self._gated_first or not at_will else self._claim_at_will(room, now)
+        if room > len(claims):
+            claims = [*claims, *self.gate.claim(self._places(room - len(claims)))]
+        if self._gated_first and at_will and room > len(claims):
+            claims = [*claims, *self._claim_at_will(room - len(claims), now)]
+        return self.gate.timed(claims)
+
+    def _places(self, room: int) -> int:
+        """How many gated tasks to take where there is so much room: those that can start now. They may have
+        to wait for one of short bodies, but not for long ones."""
+        waiting, running = self._pool.load()
+        return min(room, max(1, self._pool.concurrency - waiting - running))
+
+    def _claim_at_will(self, room: int, now: float) -> list[Claim]:
+        """Claim what no limit holds."""
         behind = None if self._plan.burst else self._frontier.start(now)
         plan, worker_id = self._plan, self._registration.worker_id
         claims = transitions.claim(
             self._vendor,
             worker_id,
             plan.queues,
-            plan.names,
+            self.gate.names,
             room,
             behind=behind,
             excluded=plan.excluded,
@@ -144,7 +150,7 @@ class Claiming:
         if not self._more:
             self._promote_at = 0.0
             self._promote()
-        return not self._more
+        return not self._more and self.gate.is_drained()
 
     def _room(self) -> int:
         """How many more claims the pool can use now."""
@@ -154,18 +160,21 @@ class Claiming:
         free = self._pool.concurrency + ahead - waiting - running
         return free if waiting <= ahead // 2 else 0
 
-    def _give_back_late(self) -> None:
+    def _give_back_late(self, after: float) -> None:
         """Claims that wait behind long bodies go back: another worker may be free."""
-        late = self._pool.withdraw_waiting(GIVE_BACK_AFTER)
+        late = self._pool.withdraw_waiting(after)
         if late:
-            self._body_seconds = max(self._body_seconds, GIVE_BACK_AFTER)
+            self._body_seconds = max(self._body_seconds, after)
             transitions.unclaim(self._vendor, late)
+            self.gate.freed(claim.task_id for claim in late)
 
     def _promote(self) -> None:
         now = time.monotonic()
         if now < self._promote_at:
             return
         promoted, following = self._vendor.promote()
+        if promoted:
+            self.gate.look_now()
         pause = self._plan.poll_max if following is None else min(following, self._plan.poll_max)
         self._promote_at = now + max(pause, 0.001)
         self._more = self._more or bool(promoted)

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from uuid import UUID
 
-from .. import transitions
+from .. import limits, transitions
 from ..adaptation import Wish
 from ..herald import Herald
 from ..maintenance import Maintenance
@@ -25,9 +25,10 @@ from ..pools.base import Died, Event, Finished, Free, Reported
 from ..registration import Registration
 from ..vendors import Vendor, errors
 from ..waker import Waker
-from .claiming import Claiming, Plan
+from .claiming import Claiming
 from .lookout import Lookout
 from .outbox import FLUSH_LIMIT, Outbox
+from .plan import Plan
 from .revoking import Revoking
 from .settling import BUSY_PAUSE, Settling
 from .strays import Strays
@@ -73,10 +74,14 @@ class DatabaseEngine:
         self._maintenance = maintenance
         self._herald = herald or Herald()
         outbox = Outbox()
-        self._lookout = Lookout(
-            vendor, plan, registration, min(plan.poll_max, maintenance.interval)
-        )
         self._claiming = Claiming(vendor, plan, pool, registration)
+        self._lookout = Lookout(
+            vendor,
+            plan,
+            registration,
+            self._claiming.gate,
+            min(plan.poll_max, maintenance.interval),
+        )
         self._revoking = Revoking(vendor, pool, registration, outbox, plan.poll_max)
         self._settling = Settling(
             vendor, pool, outbox, self._revoking, self._claiming, herald=self._herald
@@ -196,6 +201,7 @@ class DatabaseEngine:
     def _look_around(self) -> None:
         agenda = self._lookout.run()
         if agenda is not None:
+            self._claiming.gate.heed(agenda.gates)
             self._claiming.heed(agenda)
             self._strays.heed(agenda)
             self._maintenance.heed(agenda)
@@ -260,7 +266,9 @@ class DatabaseEngine:
                 self._on_notified()
                 return set()
 
-    def _on_notified(self) -> None:
+    def _on_notified(self, topic: str = "") -> None:
+        if topic == limits.TOPIC:
+            self._claiming.gate.doubt()
         self._claiming.look_now()
         self._revoking.look_now()
 

@@ -7,7 +7,8 @@ import time
 from ..agenda import Agenda
 from ..registration import Registration
 from ..vendors import Vendor
-from .claiming import Plan
+from .gate import Gate
+from .plan import Plan
 
 
 class Lookout:
@@ -17,15 +18,22 @@ class Lookout:
         vendor: of the database that holds the tasks.
         plan: what the worker is asked to do.
         registration: its row.
+        gate: knows which of its tasks are limited.
         interval: seconds between two looks.
     """
 
     def __init__(
-        self, vendor: Vendor, plan: Plan, registration: Registration, interval: float
+        self,
+        vendor: Vendor,
+        plan: Plan,
+        registration: Registration,
+        gate: Gate,
+        interval: float,
     ) -> None:
         self._vendor = vendor
         self._plan = plan
         self._registration = registration
+        self._gate = gate
         self._interval = interval
         self.due_at = 0.0
 
@@ -41,5 +49,6 @@ class Lookout:
             plan.queues,
             plan.names,
             plan.lease,
+            self._gate.limited,
             excluded=plan.excluded,
         )

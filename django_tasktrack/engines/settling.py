@@ -15,7 +15,7 @@ from ..herald import Herald
 from ..outcomes import Claim, Report, failed
 from ..pools import Pool
 from ..pools.base import Died, Finished, Reported
-from ..states import State
+from ..states import Stage, State
 from ..vendors import Vendor, errors
 from .claiming import Claiming
 from .outbox import Outbox
@@ -210,7 +210,9 @@ class Settling:
 
     def _on_answer(self, written: Written, batch: Sequence[Change]) -> None:
         untold = []
-        for change in written.of(batch):
+        changes = written.of(batch)
+        self._claiming.gate.freed(c.task_id for c in changes if c.stage is not Stage.CLAIMED)
+        for change in changes:
             asked = self._outbox.settled(change.task_id)
             # What was written instead, because the end itself could not be, is not the body's to tell.
             is_told = self._acknowledge(asked, written=change is asked)

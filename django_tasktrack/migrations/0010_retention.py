@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("tasktrack", "0008_shutdown_requests"),
+        ("tasktrack", "0009_limits"),
     ]
 
     operations = [

@@ -1,8 +1,9 @@
-"""The tables: tasks, their history, their progress, workers, goals, schedules. Models carry reads, no state
+"""The tables: tasks, their history, their progress, workers, goals, schedules, limits. Models carry reads, no state
 writes."""
 
 from .goals import Goal, GoalAttempt
 from .indexes import PartialIndex, PartialUnique
+from .limits import Queue, TaskLimits
 from .purging import PurgeHorizon, Sweep
 from .schedules import Schedule, ScheduleSlot
 from .tasks import Link, Progress, StateChange, TrackedTask
@@ -16,10 +17,12 @@ __all__ = [
     "PartialUnique",
     "Progress",
     "PurgeHorizon",
+    "Queue",
     "Schedule",
     "ScheduleSlot",
     "StateChange",
     "Sweep",
+    "TaskLimits",
     "TrackedTask",
     "Worker",
 ]

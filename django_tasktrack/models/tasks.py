@@ -100,6 +100,13 @@ class TrackedTask(models.Model):
     # The same until the task is final: what the constraint is on.
     active_key = models.CharField(max_length=255, null=True, editable=False)
 
+    # Of tasks with this key so many run at once; NULL where nobody asked for it.
+    concurrency_key = models.CharField(_("concurrency key"), max_length=255, null=True)
+    concurrency_limit = models.PositiveSmallIntegerField(_("at once, of its key"), null=True)
+    # Which of the places from 1 to the limit the last claim took. It is taken while the row is CLAIMED; what is
+    # left on other rows, the next claim of the key clears away.
+    concurrency_slot = models.PositiveSmallIntegerField(null=True, editable=False)
+
     objects = TaskQuerySet.as_manager()
 
     class Meta:
@@ -118,6 +125,11 @@ class TrackedTask(models.Model):
                 condition=Q(active_key__isnull=False),
                 name="tasktrack_active_key",
             ),
+            PartialUnique(
+                fields=["concurrency_key", "concurrency_slot"],
+                condition=Q(concurrency_slot__isnull=False),
+                name="tasktrack_concurrency_slot",
+            ),
         ]
         indexes = [
             PartialIndex(
@@ -134,6 +146,16 @@ class TrackedTask(models.Model):
                 fields=["name"],
                 condition=Q(stage=Stage.HELD),
                 name="tasktrack_held",
+            ),
+            PartialIndex(
+                fields=["name", "-priority", "id"],
+                condition=Q(stage=Stage.GATED),
+                name="tasktrack_gated",
+            ),
+            PartialIndex(
+                fields=["stage", "concurrency_key", "-priority", "id"],
+                condition=Q(concurrency_key__isnull=False),
+                name="tasktrack_concurrency_key",
             ),
             PartialIndex(
                 fields=["worker"],

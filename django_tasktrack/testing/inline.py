@@ -118,7 +118,15 @@ class InlineWorker:
     def _claim(self) -> Claim | None:
         self._vendor.promote()
         claims = transitions.claim(self._vendor, self._id, self._queues, self._names, 1)
-        return claims[0] if claims else None
+        return claims[0] if claims else self._claim_gated()
+
+    def _claim_gated(self) -> Claim | None:
+        """The next task with a concurrency key. Rates limit nothing here: a test waits for no token."""
+        transitions.gate(self._vendor, self._queues, ())
+        found = transitions.claim_gated(
+            self._vendor, self._id, self._queues, self._names, rates={}, limit=1
+        )
+        return found.claims[0] if found.claims else None
 
     def _keep_up(self) -> None:
         """What any worker does now and then, once."""

@@ -20,17 +20,21 @@ from .attempts import (
 )
 from .control import SIGNALS, Answer, forget, rerun, revoke, revoke_requests, stopped
 from .door import whole
+from .gating import Started, claim_gated, gate, ungate
 from .upkeep import expire, follow_up, hold_unknown, rescue, unhold
 
 __all__ = [
     "SIGNALS",
     "Answer",
+    "Started",
     "anybody_listens",
     "claim",
+    "claim_gated",
     "enqueue",
     "expire",
     "follow_up",
     "forget",
+    "gate",
     "held",
     "hold_unknown",
     "lost",
@@ -45,6 +49,7 @@ __all__ = [
     "stopped",
     "tell_ends",
     "unclaim",
+    "ungate",
     "unhold",
     "was_written",
     "whole",

@@ -193,11 +193,11 @@ def hold_unknown(
     unknown = vendor.unknown(queues, set(known), excluded=excluded)
     if unknown:
         due = TrackedTask.objects.using(vendor.using).due()
-        _move(vendor, due.many(unknown), Stage.HELD)
+        move(vendor, due.many(unknown), Stage.HELD)
     return dict(Counter(unknown.values()))
 
 
-def _move(vendor: Vendor, tasks: TaskQuerySet, stage: Stage) -> int:
+def move(vendor: Vendor, tasks: TaskQuerySet, stage: Stage) -> int:
     """Put waiting tasks in another stage, as far as nobody holds them; returns how many."""
     with transaction.atomic(using=vendor.using):
         free = vendor.locked(tasks.order_by("pk"), wait=False).values_list("pk", flat=True)[:5000]
@@ -209,7 +209,7 @@ def unhold(vendor: Vendor, known: Iterable[str]) -> int:
     held = TrackedTask.objects.using(vendor.using).filter(stage=Stage.HELD)
     # Asked by its index's order: an unordered look for any row reads the table until it finds one.
     some = held.order_by("name").values("name").first()
-    released = _move(vendor, held.named(known), Stage.DUE) if some else 0
+    released = move(vendor, held.named(known), Stage.DUE) if some else 0
     if released:
         vendor.notify("due")
     return released

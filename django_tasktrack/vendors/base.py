@@ -21,14 +21,14 @@ from django.db.models import F, Min, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from ..agenda import Agenda, Behind
+from ..agenda import Agenda, Behind, Gates
 from ..changes import Change, Held, NewTask, ProgressWrite, Release, Written
 from ..exceptions import TasktrackError
-from ..models import Link, Progress, StateChange, TrackedTask
+from ..models import Link, Progress, Queue, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..payloads import decode
 from ..states import ENQUEUE, WAITING, Stage, State
-from . import bulk, sessions
+from . import bulk, gates, sessions
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -64,6 +64,9 @@ WITH RECURSIVE waiting (id) AS (
 )
 SELECT id FROM waiting LIMIT %s
 """
+
+_GATES = f"SELECT {gates.LIMITS}, {gates.GATED}, {gates.KEYED}"
+_WALKS = {column: gates.walk(column) for column in ("name", "concurrency_key")}
 
 _CLOCKS = {"mysql": "SELECT utc_timestamp(6)", "postgresql": "SELECT clock_timestamp()"}
 
@@ -128,7 +131,7 @@ class Vendor:
 
     def _new_row(self, task: NewTask, now: datetime) -> TrackedTask:
         run_after = task.run_after or now + timedelta(seconds=task.delay)
-        stage = Stage.SCHEDULED if run_after > now else Stage.DUE
+        stage = Stage.SCHEDULED if run_after > now else _ready(task.concurrency_key)
         expires = task.expires_at
         if task.expires_in is not None:
             expires = now + timedelta(seconds=task.expires_in)
@@ -159,6 +162,8 @@ class Vendor:
             followed=task.followed,
             unique_key=task.unique_key,
             active_key=task.unique_key,
+            concurrency_key=task.concurrency_key,
+            concurrency_limit=task.concurrency_limit,
         )
 
     def insert_unique(self, tasks: Sequence[NewTask]) -> dict[UUID, UUID]:
@@ -257,7 +262,7 @@ class Vendor:
                 lease=F("lease") + 1,
                 attempt=F("attempt") + 1,
             )
-            return self._claims(worker_id, ids)
+            return self.claims_of(worker_id, ids)
 
     def _claimable(
         self,
@@ -268,10 +273,28 @@ class Vendor:
     ) -> TaskQuerySet:
         due = TrackedTask.objects.using(self.using).due().named(names)
         due = due.filter(pk__gte=behind.after) if behind else due
-        due = due.served(queues, excluded)
-        return due.not_expired(self.now())
+        # Those with a key have to be gated first.
+        return self.startable(due, queues, excluded).filter(concurrency_key__isnull=True)
 
-    def _claims(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
+    def startable(
+        self, tasks: TaskQuerySet, queues: Sequence[str], excluded: Sequence[str] = ()
+    ) -> TaskQuerySet:
+        """Those of these tasks that may start now, as far as their queue and their expiry tell.
+
+        Args:
+            tasks: in a stage that waits.
+            queues: those that a worker serves; empty for all of them.
+            excluded: queues that are left out of all of them.
+        """
+        paused = Queue.objects.using(self.using).filter(paused_at__isnull=False)
+        return (
+            tasks.served(queues, excluded)
+            .exclude(queue__in=paused.values("name"))
+            .not_expired(self.now())
+        )
+
+    def claims_of(self, worker_id: int, ids: Sequence[UUID]) -> list[Claim]:
+        """What a worker needs of tasks that it has just claimed, in the order in which to run them."""
         text = models.TextField()
         rows = (
             TrackedTask.objects.using(self.using)
@@ -428,12 +451,50 @@ class Vendor:
             limit: how many of each queue are looked at.
             excluded: queues that are left out of all of them.
         """
+        heads = self._heads(queues, limit, excluded)
+        return {task_id: name for task_id, name in heads.items() if name not in known}
+
+    def _heads(self, queues: Sequence[str], limit: int, excluded: Sequence[str]) -> dict[UUID, str]:
+        """The names of the first due tasks of each queue."""
         due = TrackedTask.objects.using(self.using).due()
         names: dict[UUID, str] = {}
         served = due.served(queues, excluded).order_by("queue")
         for queue in queues or served.values_list("queue", flat=True).distinct():
             names.update(due.for_queue(queue).in_claim_order().values_list("pk", "name")[:limit])
-        return {task_id: name for task_id, name in names.items() if name not in known}
+        return names
+
+    # Limits
+
+    def limited(
+        self,
+        queues: Sequence[str],
+        names: Collection[str],
+        limit: int = 1000,
+        *,
+        excluded: Sequence[str] = (),
+    ) -> list[UUID]:
+        """Due tasks of these names, among the first of each queue. Arguments as of ``unknown``."""
+        heads = self._heads(queues, limit, excluded)
+        return [task_id for task_id, name in heads.items() if name in names]
+
+    def gates(self) -> Gates:
+        """What there is of limits, in one statement."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(_GATES)
+            version, gated, gateable = cursor.fetchone()
+        return Gates(int(version), bool(gated), bool(gateable))
+
+    def gated_values(self, column: str, after: str, limit: int) -> list[str]:
+        """Which values gated tasks have of a column that has an index, in its order.
+
+        Args:
+            column: "name" or "concurrency_key".
+            after: a value, behind which to look.
+            limit: how many at most.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(_WALKS[column], [after, limit])
+            return [row[0] for row in cursor.fetchall()]
 
     # At one glance
 
@@ -443,6 +504,7 @@ class Vendor:
         queues: Sequence[str],
         names: Sequence[str],
         lease: float,
+        limited: Sequence[str] = (),
         *,
         excluded: Sequence[str] = (),
     ) -> Agenda | None:
@@ -453,6 +515,7 @@ class Vendor:
             queues: those that it serves; empty for all of them.
             names: the tasks that it knows.
             lease: a worker that was silent for so many seconds is gone.
+            limited: those of the tasks that it knows whose rate is limited.
             excluded: queues that are left out of all of them.
         """
         return None
@@ -495,15 +558,15 @@ class Vendor:
     def notify(self, topic: str) -> None:
         """Tell listening workers that there is something to do. Nothing here: they poll."""
 
-    def listen(self, on_notified: Callable[[], None]) -> int | None:
+    def listen(self, on_notified: Callable[[str], None]) -> int | None:
         """Start to listen; the descriptor to wait on, or None where a worker has to poll.
 
         Args:
-            on_notified: called in this thread for what arrives during other statements.
+            on_notified: called in this thread, with the topic, for what arrives during other statements.
         """
         return None
 
-    def take_notifications(self, on_notified: Callable[[], None]) -> None:
+    def take_notifications(self, on_notified: Callable[[str], None]) -> None:
         """Take what has made the descriptor of ``listen`` readable."""
 
     def revision(self) -> object:
@@ -524,6 +587,11 @@ def key_churns(task: NewTask) -> TasktrackError:
         " each time by a task that had ended when it was looked for.",
         hint="Enqueue it again, or choose a key that fewer tasks share.",
     )
+
+
+def _ready(concurrency_key: str | None) -> Stage:
+    """The stage of a new task that waits for no time."""
+    return Stage.DUE if concurrency_key is None else Stage.GATED
 
 
 def _eta(created: datetime, run_after: datetime) -> datetime | None:

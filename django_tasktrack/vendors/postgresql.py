@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..agenda import Agenda, Behind
+from ..agenda import Agenda, Behind, Gates
 from ..changes import Change, NewTask, ProgressWrite, Release, Written
 from ..models import Progress, StateChange, TrackedTask
 from ..outcomes import Claim
 from ..states import ENQUEUE, TRANSITIONS, Stage
+from . import gates
 from .base import UNIQUE_TRIES, Vendor, by_unique_key, key_churns
-from .glance import GLANCE, UNKNOWN, queues_of
+from .glance import GLANCE, LIMITED, UNKNOWN, queues_of
 from .sessions import is_pooled
 
 _TASK = TrackedTask._meta.db_table
@@ -25,12 +26,13 @@ _PROGRESS = Progress._meta.db_table
 CHANNEL = "tasktrack"
 
 
-#: What only tasks have that belong together, with the types; then follows the unique key.
+#: What only tasks have that belong together, or share a limit, with the types; then follows the unique key.
 _RELATED = {
     "root_id": "uuid", "parent_id": "uuid", "group_id": "uuid", "headers": "jsonb",
-    "ignore_result": "bool", "followed": "bool", "blocked": "bool",
+    "ignore_result": "bool", "followed": "bool", "blocked": "bool", "concurrency_key": "text",
+    "concurrency_limit": "int",
 }  # fmt: skip
-_UNRELATED = (None, None, None, None, False, False, False)
+_UNRELATED = (None, None, None, None, False, False, False, None, None)
 
 
 def _insert(
@@ -43,6 +45,7 @@ def _insert(
     columns = "".join(f", {name}" for name in _RELATED if name != "blocked") if related else ""
     into, key = columns + into, columns + key
     waits = f"WHEN blocked THEN {Stage.BLOCKED:d} " if related else ""
+    gated = f"WHEN concurrency_key IS NOT NULL THEN {Stage.GATED:d} " if related else ""
     return f"""
 WITH asked AS (
     SELECT a.*, clock.now,
@@ -56,7 +59,7 @@ WITH asked AS (
         error_type, error_message, traceback, owner, goal_id,
         time_limit, soft_time_limit, rerun_if_lost{into})
     SELECT id, name, args, kwargs, queue, priority, '{ENQUEUE.target}',
-           CASE {waits}WHEN due_at > now THEN {Stage.SCHEDULED:d} ELSE {Stage.DUE:d} END, '', 1,
+           CASE {waits}WHEN due_at > now THEN {Stage.SCHEDULED:d} {gated}ELSE {Stage.DUE:d} END, '', 1,
            0, max_attempts, 0, 0, 0, now, now, due_at, ends_at, '', '', '', owner, goal_id,
            time_limit, soft_time_limit, rerun_if_lost{key}
     FROM asked
@@ -89,7 +92,7 @@ _CLAIM_FROM = f"""
     SELECT due.id FROM {{places}} CROSS JOIN LATERAL (
         SELECT t.id, t.priority FROM {_TASK} t
         WHERE t.stage = {Stage.DUE:d} AND {{there}}
-          AND t.name = ANY (%(names)s)
+          AND t.name = ANY (%(names)s) AND t.concurrency_key IS NULL
           AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
         ORDER BY t.priority DESC, t.id
         LIMIT %(limit)s
@@ -110,8 +113,11 @@ RETURNING t.id, t.name, t.args::text, t.kwargs::text, t.queue, t.priority, t.att
 _CLAIM = _CLAIM_FROM.format(places="queues", there="t.queue = queues.queue")
 
 # One stretch of the index for each lane: entries of dead rows that stand before it are not read.
-_CLAIM_BEHIND = """
-WITH lanes AS (SELECT * FROM unnest(%(queues)s::text[], %(priorities)s::int[]) AS v(queue, priority))
+_CLAIM_BEHIND = f"""
+WITH lanes AS (
+    SELECT * FROM unnest(%(queues)s::text[], %(priorities)s::int[]) AS q(queue, priority)
+    WHERE {gates.OPEN.format(queue="q.queue")}
+)
 """ + _CLAIM_FROM.format(
     places="lanes",
     there="t.queue = lanes.queue AND t.priority = lanes.priority AND t.id >= %(after)s",
@@ -198,6 +204,8 @@ SELECT t.id FROM ({{asked}}) AS a
 JOIN {_TASK} t ON t.id = a.id
 WHERE {_FENCE}
 """
+
+_GATES = len(Gates._fields)
 
 # Read in a subquery, the clock is asked once and can be an index condition: otherwise every future row
 # is read to be filtered. The array keeps the planner from scanning the table for a guessed thousand.
@@ -358,12 +366,29 @@ class PostgreSQLVendor(Vendor):
         }
         return dict(self._rows(queues_of(queues, excluded=excluded) + UNKNOWN, asked))
 
+    def limited(
+        self,
+        queues: Sequence[str],
+        names: Collection[str],
+        limit: int = 1000,
+        *,
+        excluded: Sequence[str] = (),
+    ) -> list[UUID]:
+        asked = {
+            "queues": list(queues),
+            "excluded": list(excluded),
+            "limited": list(names),
+            "limit": limit,
+        }
+        return [row[0] for row in self._rows(queues_of(queues, excluded) + LIMITED, asked)]
+
     def agenda(
         self,
         worker_id: int,
         queues: Sequence[str],
         names: Sequence[str],
         lease: float,
+        limited: Sequence[str] = (),
         *,
         excluded: Sequence[str] = (),
     ) -> Agenda | None:
@@ -373,10 +398,13 @@ class PostgreSQLVendor(Vendor):
             "queues": list(queues),
             "excluded": list(excluded),
             "names": list(names),
+            "free": [name for name in names if name not in limited],
             "lease": lease,
             "limit": 1000,
+            "limited": list(limited),
         }
-        return Agenda(*self._rows(sql, asked)[0])
+        told = self._rows(sql, asked)[0]
+        return Agenda(*told[:-_GATES], gates=Gates(*told[-_GATES:]))
 
     def write_progress(self, writes: Sequence[ProgressWrite]) -> None:
         params = [
@@ -393,21 +421,21 @@ class PostgreSQLVendor(Vendor):
         # Half of what pg_notify() with parameters takes, and every enqueue pays for it.
         self._execute(f"NOTIFY {CHANNEL}, '{topic}'", None)
 
-    def listen(self, on_notified: Callable[[], None]) -> int | None:
+    def listen(self, on_notified: Callable[[str], None]) -> int | None:
         if is_pooled(self.connection):
             return None
         self._execute(f"LISTEN {CHANNEL}", [])
         driver = self.connection.connection
-        driver.add_notify_handler(lambda _: on_notified())
+        driver.add_notify_handler(lambda told: on_notified(told.payload))
         descriptor: int = driver.fileno()
         return descriptor
 
-    def take_notifications(self, on_notified: Callable[[], None]) -> None:
+    def take_notifications(self, on_notified: Callable[[str], None]) -> None:
         driver = self.connection.connection.pgconn
         with self.connection.wrap_database_errors:
             driver.consume_input()
-            while driver.notifies():
-                on_notified()
+            while told := driver.notifies():
+                on_notified(told.extra.decode())
 
     def _execute(self, sql: str, params: Any) -> int:
         with self.connection.cursor() as cursor:

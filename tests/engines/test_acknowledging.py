@@ -13,8 +13,8 @@ from django.db import DataError, OperationalError, connections
 
 from django_tasktrack import registry, signals, states, transitions
 from django_tasktrack.changes import Change, Written
-from django_tasktrack.engines.claiming import Plan
 from django_tasktrack.engines.database import DatabaseEngine
+from django_tasktrack.engines.plan import Plan
 from django_tasktrack.exceptions import TaskFailure, WorkerLost
 from django_tasktrack.herald import Herald
 from django_tasktrack.maintenance import Maintenance

@@ -12,8 +12,8 @@ import pytest
 from django.db import connections, transaction
 
 from django_tasktrack import maintenance, transitions
-from django_tasktrack.engines.claiming import Plan
 from django_tasktrack.engines.database import DatabaseEngine
+from django_tasktrack.engines.plan import Plan
 from django_tasktrack.models import StateChange, TrackedTask
 from django_tasktrack.outcomes import Claim
 from django_tasktrack.pools.base import PoolOptions

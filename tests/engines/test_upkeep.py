@@ -15,8 +15,9 @@ from django.db import (
 
 from django_tasktrack import maintenance, pursuit, transitions
 from django_tasktrack.changes import Change, ProgressWrite, Written
-from django_tasktrack.engines.claiming import Claiming, Plan
+from django_tasktrack.engines.claiming import Claiming
 from django_tasktrack.engines.outbox import Outbox
+from django_tasktrack.engines.plan import Plan
 from django_tasktrack.engines.revoking import Revoking
 from django_tasktrack.engines.settling import Settling
 from django_tasktrack.ids import new_id

@@ -17,9 +17,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasktrack import maintenance, transitions
 from django_tasktrack.changes import Change, Written
-from django_tasktrack.engines.claiming import AHEAD_LIMIT, Plan
+from django_tasktrack.engines.claiming import AHEAD_LIMIT
 from django_tasktrack.engines.database import DatabaseEngine
 from django_tasktrack.engines.outbox import FLUSH_LIMIT
+from django_tasktrack.engines.plan import Plan
 from django_tasktrack.engines.strays import Strays
 from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.outcomes import Claim, succeeded
@@ -107,7 +108,7 @@ def test_behind_a_pooler_nothing_is_set_that_a_stranger_would_find(scratch: Path
     with servers.pgbouncer(scratch, size=1) as url:
         with servers.moved_to(dj_database_url.parse(url)), own_connection():
             assert sessions.is_pooled(connections["default"])
-            assert the_vendor().listen(lambda: None) is None, "a worker polls there"
+            assert the_vendor().listen(lambda _: None) is None, "a worker polls there"
             assert TrackedTask.objects.count() == 0
         with psycopg.connect(url) as stranger:
             for name in ("statement_timeout", "lock_timeout", "default_transaction_isolation"):

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_tasktrack import maintenance, pursuit, transitions
-from django_tasktrack.agenda import Agenda
+from django_tasktrack import limits, maintenance, pursuit, transitions
+from django_tasktrack.agenda import Agenda, Gates
 from django_tasktrack.engines.strays import Strays
 from django_tasktrack.models import TrackedTask, Worker
 from django_tasktrack.states import Stage
@@ -69,6 +70,9 @@ MINUTE = timedelta(minutes=1)
         (enqueue, {"due": True}),
         (partial(enqueue, name="nobody.knows"), {"unknown": True}),
         (partial(enqueue, expires_in=-60.0), {"expired": True}),
+        (partial(enqueue, concurrency_key="k", concurrency_limit=1), {"gates": Gates(gated=True)}),
+        (partial(limits.set_rate_limit, "a.b", "1/s"), {"gates": Gates(limits=2)}),
+        (partial(limits.pause_queue, "q"), {"gates": Gates(limits=2)}),
         (hold, {"held": True}),
         (leave_a_claim_without_worker, {"gone": True}),
         (lambda: make_worker(heartbeat_at=timezone.now() - MINUTE), {"gone": True}),
@@ -82,7 +86,7 @@ MINUTE = timedelta(minutes=1)
     ],
 )  # fmt: skip
 def test_it_says_what_there_is_and_nothing_else(
-    worker: Worker, happens: Callable[[], object], seen: dict[str, bool]
+    worker: Worker, happens: Callable[[], object], seen: dict[str, Any]
 ) -> None:
     happens()
     assert agenda(worker) == NOTHING._replace(**seen)
