@@ -488,6 +488,8 @@ def _what_it_does(row: TrackedTask) -> str:
         return "It waits for other tasks."
     if row.stage == Stage.SCHEDULED:
         return f"It runs no earlier than {_moment(row.run_after)}."
+    if row.stage == Stage.GATED:
+        return "It waits for a limit: manage.py tasktrack doctor says for which."
     return f"manage.py worker must run for its queue, {row.queue!r}."
 
 

@@ -166,6 +166,8 @@ def hint(task: TrackedTask, now: datetime | None = None) -> str:
         return _("no worker knows it")
     if task.stage == Stage.BLOCKED:
         return _("waits for others")
+    if task.stage == Stage.GATED:
+        return _("waits for a limit")
     if task.stage == Stage.SCHEDULED:
         left = task.run_after - (now or timezone.now())
         return _("in %(span)s") % {"span": span(left)} if left > timedelta(0) else _("due")

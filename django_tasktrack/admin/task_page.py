@@ -125,6 +125,10 @@ def _why_waiting(task: TrackedTask, now: datetime) -> str:
         return _("Held: it is due, but no live worker knows a task of this name.")
     if task.stage == Stage.BLOCKED:
         return _("Blocked: it runs when the tasks that it waits for have succeeded.")
+    if task.stage == Stage.GATED:
+        return _(
+            "Due, but for a limit: of its task's rate, or of what runs under its concurrency key."
+        )
     waited = max(now - task.run_after, timedelta(0))
     if task.stage == Stage.DUE:
         given = {"span": span(waited), "queue": task.queue}

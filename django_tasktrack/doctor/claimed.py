@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ..conf import config
-from ..models import TrackedTask
+from ..models import TaskLimits, TrackedTask
 from ..overview.fleet import Member, members
 from ..states import State
 from ..vendors import Vendor
@@ -30,7 +30,7 @@ def of_claimed(
     if holder is not None and holder.lives:
         yield _of_body(task, holder, now)
         yield from _of_progress(task, now)
-        yield from _of_limit(task, now)
+        yield from _of_limit(vendor, task, now)
     yield from _of_wish(task, now, holder)
 
 
@@ -92,11 +92,15 @@ def _of_progress(task: TrackedTask, now: datetime) -> Iterator[Finding]:
     yield note("progress", f"Last progress {told} ago: {done}{total}{message}{eta}.")
 
 
-def _of_limit(task: TrackedTask, now: datetime) -> Iterator[Finding]:
-    if task.time_limit is None or task.started_at is None or task.state != State.STARTED:
+def _of_limit(vendor: Vendor, task: TrackedTask, now: datetime) -> Iterator[Finding]:
+    if task.started_at is None or task.state != State.STARTED:
         return
-    left = task.started_at + timedelta(seconds=task.time_limit) - now
-    limit = period(timedelta(seconds=task.time_limit))
+    set_since = TaskLimits.objects.using(vendor.using).filter(name=task.name, timed=True).first()
+    seconds = task.time_limit if set_since is None else set_since.time_limit
+    if seconds is None:
+        return
+    left = task.started_at + timedelta(seconds=seconds) - now
+    limit = period(timedelta(seconds=seconds))
     if left > timedelta(0):
         yield note("time_limit", f"Its time limit of {limit} is reached in {span(left)}.")
     else:

@@ -12,7 +12,8 @@ from ..vendors import Vendor
 from ..words import clock, span
 from .claimed import of_claimed
 from .findings import Finding, good, note, problem, warning
-from .waiting import of_blocked, of_due, of_held, of_scheduled
+from .limited import of_gated, of_pause
+from .waiting import of_blocked, of_due, of_held, of_nobody, of_scheduled
 
 
 def explain(vendor: Vendor, task: TrackedTask, now: datetime) -> list[Finding]:
@@ -57,6 +58,12 @@ def _of_live(vendor: Vendor, task: TrackedTask, now: datetime) -> Iterator[Findi
             yield from of_held(task, living)
         case Stage.BLOCKED:
             yield from of_blocked(vendor, task)
+        case Stage.GATED:
+            yield from of_pause(vendor, task)
+            yield from of_nobody(task, living)
+            yield from of_gated(vendor, task, now)
+        case _ if found := list(of_pause(vendor, task)):
+            yield from (*found, *of_nobody(task, living))
         case _:
             yield from of_due(vendor, task, living, now)
     if task.state == State.RETRY:

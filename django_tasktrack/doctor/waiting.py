@@ -29,9 +29,9 @@ def of_scheduled(task: TrackedTask, fleet: Sequence[Member], now: datetime) -> I
         yield good(
             "scheduled", f"{what} runs no earlier than in {span(left)}, at {clock(task.run_after)}."
         )
-        yield from _of_nobody(task, fleet)
+        yield from of_nobody(task, fleet)
         return
-    found = list(_of_nobody(task, fleet))
+    found = list(of_nobody(task, fleet))
     yield from found
     if not found:
         since = f"Its time came {span(-left)} ago; a worker makes it due within a second or so."
@@ -79,7 +79,7 @@ def of_due(
 ) -> Iterator[Finding]:
     """It could run now."""
     waited = f"It has been due for {span(max(timedelta(0), now - task.run_after))}"
-    found = list(_of_nobody(task, fleet))
+    found = list(of_nobody(task, fleet))
     if found:
         yield from found
         yield note("due", f"{waited}.")
@@ -122,7 +122,7 @@ def _are_full(able: Sequence[Member]) -> bool:
     return all(member.busy == member.row.concurrency for member in able)
 
 
-def _of_nobody(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
+def of_nobody(task: TrackedTask, fleet: Sequence[Member]) -> Iterator[Finding]:
     """That no worker could run it, for the first reason of all."""
     takers = _takers(fleet)
     serving = [member for member in takers if member.serves(task.queue)]

@@ -16,6 +16,7 @@ from ..vendors import Vendor
 from ..words import period, span
 from .database import of_database
 from .findings import Finding, Level, good, listed, note, problem, warning
+from .limited import paused
 from .waiting import PATIENCE, unknown_name, unserved_queue
 
 #: What failed in so long a time is told.
@@ -123,6 +124,9 @@ def _of_versions(living: Sequence[Member]) -> Iterator[Finding]:
 def _of_queues(workers: Sequence[Member], queues: Sequence[QueueFigures]) -> Iterator[Finding]:
     served, anybody = served_queues(workers), any(member.lives for member in workers)
     for queue in queues:
+        if queue.paused_at is not None:
+            yield paused(queue.paused_at, queue.paused_by, queue.name, _depth(queue))
+            continue
         if not queue.due:
             continue
         if anybody and not any(queue.name in some for some in served):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Min
 
-from ..models import TrackedTask
+from ..models import Queue, TrackedTask
 from ..querysets import TaskQuerySet
 from ..states import Stage
 from ..vendors import Vendor
@@ -31,9 +31,10 @@ class QueueFigures:
 
     Attributes:
         name: of the queue.
-        due, scheduled, held, claimed: tasks in each stage.
+        due, scheduled, held, claimed, gated: tasks in each stage.
         waited: how long the oldest of those that are due has waited.
         at_least: which of the counts are lower bounds.
+        paused_at, paused_by: since when nobody takes anything from it, and who wanted that.
     """
 
     name: str
@@ -41,8 +42,11 @@ class QueueFigures:
     scheduled: int
     held: int
     claimed: int
+    gated: int
     waited: timedelta | None
     at_least: frozenset[str]
+    paused_at: datetime | None = None
+    paused_by: str = ""
 
 
 class _Look(NamedTuple):
@@ -52,7 +56,7 @@ class _Look(NamedTuple):
 
 
 def queue_figures(vendor: Vendor, now: datetime) -> list[QueueFigures]:
-    """The queues in which something is unfinished, by name.
+    """The queues in which something is unfinished, or that are paused, by name.
 
     Args:
         vendor: of the database that holds the tasks.
@@ -64,33 +68,47 @@ def queue_figures(vendor: Vendor, now: datetime) -> list[QueueFigures]:
     }
     if looks[Stage.DUE].more:
         looks[Stage.DUE] = _queue_by_queue(tasks.due())
-    names = sorted({name for look in looks.values() for name in look.counts})
-    return [_figures(name, looks, now) for name in names]
+    paused = {
+        row.name: row for row in Queue.objects.using(vendor.using).filter(paused_at__isnull=False)
+    }
+    names = sorted({name for look in looks.values() for name in look.counts} | paused.keys())
+    return [_figures(name, looks, now, paused.get(name)) for name in names]
 
 
 # As their indexes are ordered: asked for any rows, the planner may read the table.
 _ORDERS = {
     Stage.DUE: ("queue", "-priority", "pk"),
     Stage.SCHEDULED: ("run_after",),
+    Stage.GATED: ("name", "-priority", "pk"),
     Stage.HELD: ("name",),
     Stage.CLAIMED: ("worker_id",),
 }
 _STAGES = {
     Stage.DUE: "due",
     Stage.SCHEDULED: "scheduled",
+    Stage.GATED: "gated",
     Stage.HELD: "held",
     Stage.CLAIMED: "claimed",
 }
 
 
-def _figures(name: str, looks: dict[Stage, _Look], now: datetime) -> QueueFigures:
+def _figures(
+    name: str, looks: dict[Stage, _Look], now: datetime, paused: Queue | None
+) -> QueueFigures:
     oldest = looks[Stage.DUE].oldest.get(name)
     counts = {word: looks[stage].counts[name] for stage, word in _STAGES.items()}
     capped = {word for stage, word in _STAGES.items() if looks[stage].more and stage != Stage.DUE}
     if counts["due"] >= LOOK:
         capped.add("due")
     waited = None if oldest is None else max(timedelta(0), now - oldest)
-    return QueueFigures(name, **counts, waited=waited, at_least=frozenset(capped))
+    return QueueFigures(
+        name,
+        **counts,
+        waited=waited,
+        at_least=frozenset(capped),
+        paused_at=paused.paused_at if paused else None,
+        paused_by=paused.paused_by if paused else "",
+    )
 
 
 def _look(tasks: TaskQuerySet) -> _Look:

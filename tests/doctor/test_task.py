@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_tasktrack import chord, doctor, transitions
+from django_tasktrack import chord, doctor, limits, transitions
 from django_tasktrack.doctor import Finding, Level
 from django_tasktrack.models import Link, TrackedTask, Worker
 from django_tasktrack.states import Stage, State
@@ -291,3 +291,62 @@ def test_goal_is_named() -> None:
 def test_absent_task_is_unknown_or_expired() -> None:
     assert doctor.explain_missing("EXPIRED").code == "expired"
     assert doctor.explain_missing("UNKNOWN").code == "unknown"
+
+
+# Limits
+
+
+def gated(**values: Any) -> Any:
+    new = enqueue(**values)
+    names = limits.read(the_vendor()).rates
+    transitions.gate(the_vendor(), [], names.keys())
+    return new
+
+
+def test_task_of_a_paused_queue() -> None:
+    able()
+    limits.pause_queue("mail", actor="user:boss")
+    for values in ({}, {"concurrency_key": "k", "concurrency_limit": 1}):
+        first, *others = explain(enqueue(queue="mail", **values))
+        assert first.code == "queue_paused"
+        assert "user:boss" in first.text
+        assert "resume mail" in first.hint
+        assert "not_claimed" not in [finding.code for finding in others]
+    assert "queue_paused" not in codes(enqueue())
+
+
+def test_task_whose_rate_is_reached() -> None:
+    able()
+    limits.set_rate_limit(NAME, "1/m", actor="user:boss")
+    limits.TaskLimits.objects.update(tokens=0.0, refilled_at=the_vendor().now())
+    first = gated()
+    (found,) = explain(first)
+    assert found.code == "rate_limited"
+    assert "1/m over all workers, set by user:boss: the next one may in " in found.text
+    assert "behind 1 others" in explain(gated())[0].text
+
+
+def test_task_whose_key_is_taken() -> None:
+    worker = able()
+    first, second = (gated(concurrency_key="k", concurrency_limit=1) for _ in range(2))
+    transitions.claim_gated(the_vendor(), worker.pk, [], [NAME], rates={}, limit=1)
+    (found,) = explain(second)
+    assert found.code == "key_limited"
+    assert str(first.task_id) in found.text
+
+
+def test_task_that_no_limit_holds_any_more() -> None:
+    able()
+    assert codes(gated(concurrency_key="k", concurrency_limit=1)) == ["limit_free"]
+
+
+def test_gated_task_that_nobody_could_run() -> None:
+    assert codes(gated(concurrency_key="k", concurrency_limit=1))[0] == "no_worker"
+
+
+def test_time_limit_that_was_set_at_run_time() -> None:
+    worker = able()
+    task = make_task(State.STARTED, worker=worker, time_limit=60.0)
+    limits.set_time_limit(NAME, hard=3600)
+    (found,) = [finding for finding in explain(task) if finding.code == "time_limit"]
+    assert "1 h" in found.text

@@ -58,11 +58,11 @@ def test_wait_is_that_of_the_oldest_due_task() -> None:
     assert found["slow"].waited is None
 
 
-def test_four_questions_tell_it() -> None:
+def test_a_question_a_stage_tells_it() -> None:
     fill()
     with CaptureQueriesContext(connection) as asked:
         queue_figures(the_vendor(), the_vendor().now())
-    assert len([query for query in asked if "tasktrack_trackedtask" in query["sql"]]) == 4
+    assert len([query for query in asked if "tasktrack_trackedtask" in query["sql"]]) == 5
 
 
 def test_full_queue_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...adaptation import Wish, wish_of
 from ...doctor import Finding
-from ...models import Progress, StateChange, TrackedTask, Worker
+from ...models import Progress, StateChange, TaskLimits, TrackedTask, Worker
 from ...overview.fleet import Member
 
 #: Columns that a row of a list does not show.
@@ -45,7 +45,23 @@ def whole_task(task: TrackedTask) -> dict[str, Any]:
     """One task with everything that it was given and has left."""
     names = ("args", "kwargs", "result", "result_expired_at", "traceback")
     payload = {name: getattr(task, name) for name in names}
-    return {**task_row(task), **payload, "unique_key": task.unique_key}
+    concurrency = [task.concurrency_key, task.concurrency_limit] if task.concurrency_key else None
+    keys = {"unique_key": task.unique_key, "concurrency": concurrency}
+    return {**task_row(task), **payload, **keys}
+
+
+def task_limits(row: TaskLimits) -> dict[str, Any]:
+    """What limits the tasks of a name; ``null`` where nothing was set at run time."""
+    return {
+        "task": row.name,
+        "rate_limit": row.rate_limit,
+        "declared_rate_limit": row.declared or None,
+        "time_limits_set": row.timed,
+        "time_limit": row.time_limit,
+        "soft_time_limit": row.soft_time_limit,
+        "set_at": row.set_at,
+        "set_by": row.set_by,
+    }
 
 
 def change(row: StateChange) -> dict[str, Any]:

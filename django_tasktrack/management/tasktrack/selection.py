@@ -20,7 +20,7 @@ from . import arguments
 from .verb import Nothing, Options
 
 #: Stages of what has not ended; each has an index of its own.
-_UNFINISHED = (Stage.CLAIMED, Stage.DUE, Stage.SCHEDULED, Stage.HELD)
+_UNFINISHED = (Stage.CLAIMED, Stage.DUE, Stage.GATED, Stage.SCHEDULED, Stage.HELD)
 #: Incarnations of one worker that are looked for.
 _INCARNATIONS = 500
 _FILTERS = ("name", "queue", "owner", "worker", "since")

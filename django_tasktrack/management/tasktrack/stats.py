@@ -91,7 +91,9 @@ _QUEUES = (
     Column("oldest", right=True),
     Column("claimed", right=True),
     Column("scheduled", right=True),
+    Column("gated", right=True),
     Column("held", right=True),
+    Column(""),
 )
 _SPREADS = (
     Column("of the successes"),
@@ -125,7 +127,9 @@ def _queues(picture: Picture) -> Table:
                 "" if queue.waited is None else brief(queue.waited),
                 _count(queue, "claimed"),
                 _count(queue, "scheduled"),
+                _count(queue, "gated"),
                 _held(queue),
+                _paused(queue),
             )
             for queue in picture.queues
         ],
@@ -139,6 +143,13 @@ def _count(queue: QueueFigures, what: str) -> str:
 
 def _held(queue: QueueFigures) -> Cell:
     return Word(_count(queue, "held"), "bad")
+
+
+def _paused(queue: QueueFigures) -> Cell:
+    if queue.paused_at is None:
+        return ""
+    by = f" by {queue.paused_by}" if queue.paused_by else ""
+    return Word(f"paused {clock(queue.paused_at)}{by}", "warn")
 
 
 def _ended(lately: Lately, window: timedelta) -> Iterator[Block]:
@@ -194,7 +205,10 @@ def document(picture: Picture) -> dict[str, Any]:
                 "due": queue.due,
                 "claimed": queue.claimed,
                 "scheduled": queue.scheduled,
+                "gated": queue.gated,
                 "held": queue.held,
+                "paused_at": queue.paused_at,
+                "paused_by": queue.paused_by or None,
                 "oldest_due": documents.seconds(queue.waited),
                 "at_least": sorted(queue.at_least),
             }

@@ -70,6 +70,8 @@ def _note(task: TrackedTask, now: datetime) -> str:
         return "held: no worker knows it"
     if task.stage == Stage.BLOCKED:
         return "waits for others"
+    if task.stage == Stage.GATED:
+        return ", ".join(filter(None, ["waits for a limit", _error(task)]))
     left = task.run_after - now
     when = f"in {span(left)}" if task.stage == Stage.SCHEDULED and left > timedelta(0) else ""
     return ", ".join(filter(None, [when, _error(task)]))
