@@ -158,9 +158,9 @@ def concurrency(value: object) -> tuple[str | Callable[..., str | None], int]:
     """
     pair: Sequence[Any] = value if isinstance(value, (list, tuple)) else ()
     key, limit = pair if len(pair) == 2 else (None, None)
-    is_number = isinstance(limit, int) and not isinstance(limit, bool)
-    if is_number and 0 < limit <= MOST_AT_ONCE and (isinstance(key, str) or callable(key)):
-        return (key if callable(key) else word(key, "concurrency", 255)), limit
+    limit = limit if isinstance(limit, int) and not isinstance(limit, bool) else 0
+    if 0 < limit <= MOST_AT_ONCE and (isinstance(key, str) or callable(key)):
+        return (word(key, "concurrency", 255) if isinstance(key, str) else key), limit
     raise InvalidTask(
         f"concurrency={reprlib.repr(value)} is no pair of a key and a number from 1.",
         hint='Write ("printer", 2): of its tasks two run at once. The key may be a function of the arguments.',

@@ -26,7 +26,14 @@ from django_tasktrack.models import (
 from django_tasktrack.states import FINAL, UNFINISHED, WAITING, Stage, State, is_legal
 from tests import ledger
 
-_WAITING_STAGES = {Stage.BLOCKED, Stage.SCHEDULED, Stage.DUE, Stage.HELD, Stage.CLAIMED}
+_WAITING_STAGES = {
+    Stage.GATED,
+    Stage.BLOCKED,
+    Stage.SCHEDULED,
+    Stage.DUE,
+    Stage.HELD,
+    Stage.CLAIMED,
+}
 
 #: Tasks that write "began" and "ended" in the ledger.
 LEDGERED = {f"tests.app.tasks.{name}" for name in ("noted", "counts", "stumbles")}
@@ -63,6 +70,7 @@ def check(
     if acknowledged is not None:
         _check_acknowledged(tasks, acknowledged, ran, purged)
     _check_keys(tasks)
+    _check_places(tasks)
     _check_slots()
     _check_progress()
     _check_goals()
@@ -190,6 +198,19 @@ def _check_keys(tasks: Iterable[TrackedTask]) -> None:
         assert task.active_key == active, f"I8 {task}: {task.active_key!r} of {task.unique_key!r}"
     held = Counter(task.active_key for task in tasks if task.active_key is not None)
     assert not [key for key, count in held.items() if count > 1], f"I8 {held}"
+
+
+def _check_places(tasks: Iterable[TrackedTask]) -> None:
+    running: dict[str, list[TrackedTask]] = defaultdict(list)
+    for task in tasks:
+        if task.concurrency_key is not None and task.stage == Stage.CLAIMED:
+            running[task.concurrency_key].append(task)
+    for key, some in running.items():
+        most = max(task.concurrency_limit or 0 for task in some)
+        places = [task.concurrency_slot for task in some]
+        assert len(some) <= most, f"I8 {len(some)} tasks of {key!r} are claimed, {most} are allowed"
+        assert len(set(places)) == len(places), f"I8 places of {key!r}: {places}"
+        assert None not in places, f"I8 a task of {key!r} was claimed past its limit"
 
 
 def _check_slots() -> None:

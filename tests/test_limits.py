@@ -75,7 +75,7 @@ def test_so_many_of_a_key_run_at_once(worker_id: int) -> None:
     assert ids(first) == tasks[:2]
     assert sorted(row(task_id).concurrency_slot or 0 for task_id in tasks[:2]) == [1, 2]
     seen = look(make_worker().pk)
-    assert (seen.claims, seen.waiting) == ([], True)
+    assert (seen.claims, seen.waiting) == ([], True), "it is looked for again"
     finish(first[0], succeeded(None))
     assert ids(look(worker_id).claims) == tasks[2:3]
     assert row(tasks[2]).concurrency_slot == 1, "the place of the one that has ended"
@@ -322,9 +322,9 @@ def test_time_limits_and_what_is_wrong_with_them() -> None:
     assert limits.read(the_vendor()).times == {NAME: (1.0, 2.0)}
     limits.unset_time_limit(NAME)
     assert limits.read(the_vendor()) == Limits(version=limits.read(the_vendor()).version)
-    for wrong in ({"soft": 3, "hard": 2}, {"hard": 0}, {"soft": -1}):
+    for soft, hard in ((3, 2), (None, 0), (-1, None)):
         with pytest.raises(InvalidTask):
-            limits.set_time_limit(NAME, **wrong)
+            limits.set_time_limit(NAME, soft=soft, hard=hard)
 
 
 # Queues

@@ -11,6 +11,7 @@ from django.utils.formats import date_format
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..models import Goal, Progress, TrackedTask, Worker
 from ..serializers import readable
@@ -162,18 +163,21 @@ def hint(task: TrackedTask, now: datetime | None = None) -> str:
     """Why a task is where it is, in a few words; empty where its state says it all."""
     if task.revoke_requested_at and not task.is_finished:
         return _("asked to stop")
-    if task.stage == Stage.HELD:
-        return _("no worker knows it")
-    if task.stage == Stage.BLOCKED:
-        return _("waits for others")
-    if task.stage == Stage.GATED:
-        return _("waits for a limit")
+    if task.stage in _WAITS:
+        return str(_WAITS[Stage(task.stage)])
     if task.stage == Stage.SCHEDULED:
         left = task.run_after - (now or timezone.now())
         return _("in %(span)s") % {"span": span(left)} if left > timedelta(0) else _("due")
     if task.stage == Stage.CLAIMED and task.state in WAITING:
         return _("claimed")
     return ""
+
+
+_WAITS = {
+    Stage.HELD: gettext_lazy("no worker knows it"),
+    Stage.BLOCKED: gettext_lazy("waits for others"),
+    Stage.GATED: gettext_lazy("waits for a limit"),
+}
 
 
 def attempts(task: TrackedTask) -> str:

@@ -36,7 +36,7 @@ class Started:
         keyed: those of them that have a place of their concurrency key.
         empty: names whose tasks wait for a token → seconds until there is one.
         raced: another worker was faster, and nothing was taken.
-        waiting: whether tasks are left that this worker could run.
+        waiting: whether tasks may be left that wait for something else than a token.
         last_key: the key that was looked at last, if there may be more behind it.
     """
 
@@ -135,7 +135,6 @@ def claim_gated(
         return seen
     found = _by_name(tasks, [name for name in waiting if name in rates], limit)
     found += _by_key(vendor, tasks, limit, after, seen)
-    seen.waiting = seen.waiting or bool(found)
     found.sort(key=lambda one: (-one.priority, one.task_id))
     if not found:
         return seen
@@ -147,6 +146,7 @@ def claim_gated(
         seen.raced = True
         return seen
     seen.empty = taking.empty
+    seen.waiting = seen.waiting or not (seen.claims or seen.empty)
     keyed = {one.task_id for one in found if one.key is not None}
     seen.keyed = [claim.task_id for claim in seen.claims if claim.task_id in keyed]
     return seen

@@ -403,8 +403,8 @@ class PostgreSQLVendor(Vendor):
             "limit": 1000,
             "limited": list(limited),
         }
-        told = self._rows(sql, asked)[0]
-        return Agenda(*told[:-_GATES], gates=Gates(*told[-_GATES:]))
+        told: tuple[Any, ...] = self._rows(sql, asked)[0]
+        return Agenda._make([*told[:-_GATES], Gates._make(told[-_GATES:])])
 
     def write_progress(self, writes: Sequence[ProgressWrite]) -> None:
         params = [

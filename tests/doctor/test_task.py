@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_tasktrack import chord, doctor, limits, transitions
 from django_tasktrack.doctor import Finding, Level
-from django_tasktrack.models import Link, TrackedTask, Worker
+from django_tasktrack.models import Link, TaskLimits, TrackedTask, Worker
 from django_tasktrack.states import Stage, State
 from tests.app import tasks
 from tests.factories import NAME, make_goal, make_task, make_worker
@@ -318,7 +318,7 @@ def test_task_of_a_paused_queue() -> None:
 def test_task_whose_rate_is_reached() -> None:
     able()
     limits.set_rate_limit(NAME, "1/m", actor="user:boss")
-    limits.TaskLimits.objects.update(tokens=0.0, refilled_at=the_vendor().now())
+    TaskLimits.objects.update(tokens=0.0, refilled_at=the_vendor().now())
     first = gated()
     (found,) = explain(first)
     assert found.code == "rate_limited"

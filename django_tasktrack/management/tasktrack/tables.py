@@ -66,15 +66,17 @@ def _note(task: TrackedTask, now: datetime) -> str:
         return "asked to end"
     if task.stage == Stage.CLAIMED:
         return _in_hand(task)
-    if task.stage == Stage.HELD:
-        return "held: no worker knows it"
-    if task.stage == Stage.BLOCKED:
-        return "waits for others"
-    if task.stage == Stage.GATED:
-        return ", ".join(filter(None, ["waits for a limit", _error(task)]))
     left = task.run_after - now
-    when = f"in {span(left)}" if task.stage == Stage.SCHEDULED and left > timedelta(0) else ""
+    later = task.stage == Stage.SCHEDULED and left > timedelta(0)
+    when = f"in {span(left)}" if later else _WAITS.get(Stage(task.stage), "")
     return ", ".join(filter(None, [when, _error(task)]))
+
+
+_WAITS = {
+    Stage.HELD: "held: no worker knows it",
+    Stage.BLOCKED: "waits for others",
+    Stage.GATED: "waits for a limit",
+}
 
 
 def _error(task: TrackedTask) -> str:
