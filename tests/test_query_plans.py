@@ -23,7 +23,7 @@ from django_tasktrack.overview.lately import lately
 from django_tasktrack.overview.queues import queue_figures
 from django_tasktrack.retention import Retention, Rule, RuleBook
 from django_tasktrack.states import State
-from django_tasktrack.vendors import glance, postgresql
+from django_tasktrack.vendors import base, glance, postgresql
 
 from .factories import NAME, make_worker
 from .inline import enqueue, the_vendor
@@ -37,7 +37,8 @@ pytestmark = [
 
 TABLE = TrackedTask._meta.db_table
 COLUMNS = [str(field.column) for field in TrackedTask._meta.concrete_fields]
-# Copies of one task: finished, far in the future, due, held, and claimed.
+# Copies of one task: finished, far in the future, due, held, claimed, and gated: before all others, if they were
+# due, half of them under a few keys.
 _KINDS = """
     SELECT n, 'SUCCESS' AS state, 4 AS stage, 0 AS run, now() - n * interval '1 minute' AS ended
     FROM generate_series(1, 30000) n
@@ -45,12 +46,15 @@ _KINDS = """
     UNION ALL SELECT n, 'PENDING', 1, 0, NULL FROM generate_series(1, 5000) n
     UNION ALL SELECT n, 'PENDING', 2, 0, NULL FROM generate_series(1, 5000) n
     UNION ALL SELECT n, 'STARTED', 3, 0, NULL FROM generate_series(1, 200) n
+    UNION ALL SELECT n, 'PENDING', -2, 0, NULL FROM generate_series(1, 5000) n
 """
 _VALUES = {
     "id": "gen_random_uuid()",
     "name": "CASE WHEN made.stage = 2 THEN 'nobody.knows' ELSE task.name END",
     "queue": "'q' || n %% 5",
-    "priority": "n %% 7",
+    "priority": "CASE WHEN made.stage = -2 THEN 100 ELSE n %% 7 END",
+    "concurrency_key": "CASE WHEN made.stage = -2 AND n %% 2 = 0 THEN 'k' || n %% 20 END",
+    "concurrency_limit": "CASE WHEN made.stage = -2 AND n %% 2 = 0 THEN 1 END",
     "state": "made.state",
     "stage": "made.stage",
     "worker_id": "CASE WHEN made.stage = 3 THEN %s END",
@@ -188,6 +192,53 @@ def test_agenda(worker_id: int, plans: Plans, queues: list[str]) -> None:
     assert uses(plans, *(f"tasktrack_{name}" for name in names))
 
 
+def test_look_for_limited_names_in_the_look_around(worker_id: int, plans: Plans) -> None:
+    told = the_vendor().agenda(worker_id, [], [NAME], 3600.0, [NAME])
+    assert told
+    assert not told.due, "only limited ones are"
+    assert (told.gates.gated, told.gates.gateable) == (True, True)
+    assert uses(plans, "tasktrack_gated", "tasktrack_concurrency_key", "tasktrack_due")
+
+
+def test_what_there_is_of_limits(worker_id: int, plans: Plans) -> None:
+    assert the_vendor().gates().gated
+    assert uses(plans, "tasktrack_gated", "tasktrack_concurrency_key")
+
+
+def test_claim_of_gated_tasks(worker_id: int, plans: Plans) -> None:
+    found = transitions.claim_gated(
+        the_vendor(), worker_id, [], [NAME], rates={NAME: 1e6}, limit=20
+    )
+    assert len(found.claims) == 0, "nobody holds the row of their tokens"
+    assert found.empty
+    found = transitions.claim_gated(the_vendor(), worker_id, [], [NAME], rates={}, limit=20)
+    assert len(found.claims) == 10, "one of each key"
+    assert uses(plans, "tasktrack_gated", "tasktrack_concurrency_key")
+
+
+def test_gate_and_ungate(worker_id: int, plans: Plans) -> None:
+    assert transitions.gate(the_vendor(), ["q1"], [NAME]) == 1000
+    plans.nodes.clear()
+    assert transitions.ungate(the_vendor(), ["no.such.name"]) == 3500
+    assert uses(plans, "tasktrack_gated")
+
+
+def test_keys_are_walked_by_their_index_and_not_read(worker_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + base._WALKS["concurrency_key"], ["", 200]
+        )
+        told = cursor.fetchone()[0]
+    plans = Plans()
+    plans._collect((told if isinstance(told, list) else json.loads(told))[0]["Plan"])
+    read = sum(
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in plans.nodes
+        if node.get("Index Name") == "tasktrack_concurrency_key"
+    )
+    assert 0 < read <= 20, "ten keys, of 2,500 rows"
+
+
 def test_promote(worker_id: int, plans: Plans) -> None:
     assert the_vendor().promote()[0] == 0
     assert uses(plans, "tasktrack_scheduled")
@@ -297,7 +348,7 @@ def test_stats(worker_id: int, plans: Plans) -> None:
     found = {queue.name: queue for queue in queue_figures(the_vendor(), now)}
     assert found["q0"].due > 0
     assert lately(the_vendor(), now - timedelta(hours=1)).ended[State.SUCCESS] > 0
-    names = ("due", "scheduled", "claimed", "done", "held")
+    names = ("due", "scheduled", "claimed", "done", "held", "gated")
     assert uses(plans, *(f"tasktrack_{name}" for name in names))
 
 

@@ -181,7 +181,7 @@ _OF_REQUESTS = (
     Mutant(
         "queues: what is left out, PostgreSQL",
         _GLANCE,
-        "WHERE f.queue <> ALL (%(excluded)s)",
+        "q.queue <> ALL (%(excluded)s) AND ",
         "",
         (_VENDORS, "-k", "all_queues_but_some or excluded"),
         _SERVER,
@@ -199,6 +199,122 @@ _OF_REQUESTS = (
         "        except OSError:  # it was moved",
         "        except ZeroDivisionError:  # it was moved",
         ("tests/management/test_logfile.py", "-k", "breaks_nothing"),
+    ),
+)
+
+_GATING, _GATE = _PATH + "transitions/gating.py", _PATH + "engines/gate.py"
+_LIMIT_RACES, _LIMIT_TESTS = "tests/test_limit_races.py", "tests/test_limits.py"
+_GATE_TESTS = "tests/engines/test_gate.py"
+
+#: Of limits: rates, concurrency keys, paused queues.
+_OF_LIMITS = (
+    Mutant(
+        "limits: a place of the key for each claim",
+        _GATING,
+        "            concurrency_slot=place,\n",
+        "            concurrency_slot=None,\n",
+        (_LIMIT_RACES,),
+    ),
+    Mutant(
+        "limits: places are looked at again when they are taken",
+        _GATING,
+        "        for key, place in _places(_with_places(self._vendor, keys)):\n            taken",
+        "        for key, place in ():\n            taken",
+        (_LIMIT_RACES, "-k", "since_the_look", _LIMIT_TESTS),
+    ),
+    Mutant(
+        "limits: no more than the task's own number",
+        _GATING,
+        " or len(places[one.key]) >= one.limit:",
+        ":",
+        (_LIMIT_TESTS, "-k", "own_number"),
+    ),
+    Mutant(
+        "limits: places of ended tasks are cleared away",
+        _GATING,
+        '        if ids := list(free.values_list("pk", flat=True)):\n',
+        "        if ids := list(free.none()):\n",
+        (_LIMIT_TESTS, "-k", "place_is_free"),
+    ),
+    Mutant(
+        "limits: no claim at will of a task with a key",
+        _BASE,
+        ".filter(concurrency_key__isnull=True)\n\n    def startable",
+        "\n\n    def startable",
+        (_LIMIT_TESTS, "-k", "stage_of_its_own"),
+    ),
+    Mutant(
+        "limits: PostgreSQL, no claim at will of a task with a key",
+        _FAST,
+        " AND t.concurrency_key IS NULL\n",
+        "\n",
+        (_LIMIT_TESTS, "-k", "stage_of_its_own"),
+        _SERVER,
+    ),
+    Mutant(
+        "limits: a paused queue gives nothing",
+        _BASE,
+        "return served.filter(_IN_OPEN_QUEUE).not_expired(self.now())",
+        "return served.not_expired(self.now())",
+        (_LIMIT_TESTS, "-k", "paused_queue"),
+    ),
+    Mutant(
+        "limits: PostgreSQL, a paused queue gives nothing",
+        _PATH + "vendors/gates.py",
+        " AND p.paused_at IS NOT NULL)",
+        " AND p.paused_at IS NOT NULL AND 1 = 0)",
+        (_LIMIT_TESTS, "-k", "paused_queue"),
+        _SERVER,
+    ),
+    Mutant(
+        "limits: tokens are taken under the lock of their row",
+        _GATING,
+        "        held = list(self._vendor.locked(rows, wait=False))\n",
+        "        held = list(rows)\n",
+        (_LIMIT_RACES, "-k", "bucket"),
+        _SERVER,
+    ),
+    Mutant(
+        "limits: a taken token is gone",
+        _GATING,
+        "            rows.filter(name=name).update(tokens=buckets[name].tokens, refilled_at=now)\n",
+        "            rows.filter(name=name)\n",
+        (_LIMIT_TESTS, "-k", "at_their_rate"),
+    ),
+    Mutant(
+        "limits: a bucket overflows",
+        _PATH + "rates.py",
+        "        self.tokens = min(self.capacity, max(0.0, self.tokens) + come)\n",
+        "        self.tokens = min(9.0, max(0.0, self.tokens) + come)\n",
+        ("tests/test_rates.py",),
+    ),
+    Mutant(
+        "limits: a worker knows them before its first claim",
+        _GATE,
+        "        self.names = [name for name in self._plan.names if name not in known.rates]\n",
+        "",
+        (_GATE_TESTS, "-k", "first_look"),
+    ),
+    Mutant(
+        "limits: what waits of a paused queue goes back",
+        _GATE,
+        "        self._paused_anew = bool(known.paused - before.paused)\n",
+        "",
+        (_GATE_TESTS, "-k", "gives_back"),
+    ),
+    Mutant(
+        "limits: others and gated tasks take turns",
+        _PATH + "engines/claiming.py",
+        "        self._gated_first = not (at_will and self._gated_first)\n",
+        "        self._gated_first = True\n",
+        (_GATE_TESTS, "-k", "take_turns"),
+    ),
+    Mutant(
+        "limits: nothing is made due that another limit holds",
+        _GATING,
+        "    gated = _gated(vendor).named(free).filter(concurrency_key__isnull=True)\n",
+        "    gated = _gated(vendor).named(free)\n",
+        (_LIMIT_TESTS, "-k", "ungate_leaves"),
     ),
 )
 
@@ -404,6 +520,7 @@ _OF_SIGNALS = (
 
 MUTANTS = (
     *_OF_SIGNALS,
+    *_OF_LIMITS,
     Mutant(
         "canvas: all that a task waits for",
         _LINKS,
