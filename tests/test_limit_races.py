@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from django.utils import timezone
 
 from django_tasktrack import limits, transitions
 from django_tasktrack.models import TaskLimits, TrackedTask
+from django_tasktrack.outcomes import succeeded
 from django_tasktrack.states import Stage
 from django_tasktrack.transitions import Started, gating
 from tests.factories import NAME, make_worker
-from tests.inline import enqueue, the_vendor
+from tests.inline import enqueue, finish, the_vendor
 from tests.test_races import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,8 +56,20 @@ def test_place_that_was_taken_since_the_look_is_not_taken_twice(
     for _ in range(3):
         enqueue(concurrency_key="k", concurrency_limit=1)
     between(monkeypatch, claim)
-    assert claim().claims == []
+    seen = claim()
+    assert (seen.claims, seen.raced) == ([], False)
     assert claimed() == 1
+
+
+def test_number_of_the_task_holds_whatever_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        enqueue(concurrency_key="k", concurrency_limit=3)
+    first, *_ = claim().claims
+    finish(first, succeeded(None))
+    enqueue(concurrency_key="k", concurrency_limit=2)
+    monkeypatch.setattr(gating, "_places_taken", lambda *_: defaultdict(set))
+    assert claim().claims == [], "the first place is free, and two others run"
+    assert claimed() == 2
 
 
 def test_constraint_holds_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

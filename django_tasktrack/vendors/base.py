@@ -70,7 +70,7 @@ _GATES = f"SELECT {gates.LIMITS}, {gates.GATED}, {gates.KEYED}"
 _WALKS = {column: gates.walk(column) for column in ("name", "concurrency_key")}
 
 # Written down, because each claim would wait for the ORM's compiler: that takes longer than the look.
-_IN_OPEN_QUEUE = RawSQL(
+_IN_OPEN_QUEUE = RawSQL(  # noqa: S611  a constant
     gates.OPEN.format(queue=f"{TrackedTask._meta.db_table}.queue"), (), models.BooleanField()
 )
 

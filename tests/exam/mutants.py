@@ -220,14 +220,14 @@ _OF_LIMITS = (
         _GATING,
         "        for key, place in _places(_with_places(self._vendor, keys)):\n            taken",
         "        for key, place in ():\n            taken",
-        (_LIMIT_RACES, "-k", "since_the_look", _LIMIT_TESTS),
+        (_LIMIT_RACES, "-k", "place_that_was_taken"),
     ),
     Mutant(
         "limits: no more than the task's own number",
         _GATING,
         " or len(places[one.key]) >= one.limit:",
         ":",
-        (_LIMIT_TESTS, "-k", "own_number"),
+        (_LIMIT_RACES, "-k", "number_of_the_task"),
     ),
     Mutant(
         "limits: places of ended tasks are cleared away",
