@@ -55,7 +55,12 @@ def test_place_that_was_taken_since_the_look_is_not_taken_twice(
 ) -> None:
     for _ in range(3):
         enqueue(concurrency_key="k", concurrency_limit=1)
-    between(monkeypatch, claim)
+
+    def claim_another() -> None:
+        enqueue(concurrency_key="k", concurrency_limit=1, priority=9)
+        claim(1)
+
+    between(monkeypatch, claim_another)
     seen = claim()
     assert (seen.claims, seen.raced) == ([], False)
     assert claimed() == 1

@@ -13,7 +13,7 @@ pytestmark = [
 ]
 
 
-def plan(sql: str, params: list[object] | None = None) -> str:
+def plan(sql: str, params: list[str | int] | None = None) -> str:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
         return "\n".join(str(row[-1]) for row in cursor.fetchall())
