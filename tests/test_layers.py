@@ -15,6 +15,7 @@ PACKAGE = Path(django_tasktrack.__file__).parent
 #: They build a Change or SQL of it; nobody else may.
 DOOR = {
     "transitions/control.py",
+    "transitions/gating.py",
     "transitions/links.py",
     "transitions/upkeep.py",
     "vendors/base.py",

@@ -122,6 +122,9 @@ class InlineWorker:
 
     def _claim_gated(self) -> Claim | None:
         """The next task with a concurrency key. Rates limit nothing here: a test waits for no token."""
+        there_is = self._vendor.gates()
+        if not (there_is.gated or there_is.gateable):
+            return None
         transitions.gate(self._vendor, self._queues, ())
         found = transitions.claim_gated(
             self._vendor, self._id, self._queues, self._names, rates={}, limit=1
