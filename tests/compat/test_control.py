@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from django_tasktrack import limits
 from django_tasktrack.compat.celery.app.control import INSTEAD, Control
 from django_tasktrack.compat.celery.exceptions import InvalidTaskError, Unsupported
 from django_tasktrack.models import TrackedTask
@@ -68,6 +69,22 @@ def test_workers_are_asked_for_other_sizes_and_queues() -> None:
     (answer,) = control.cancel_consumer("sms", destination="w2")
     assert "no queue would be left" in answer["w2"]["error"]
     assert control.pool_grow(destination="nobody") == []
+
+
+@pytest.mark.django_db
+def test_limits_are_written_for_all_workers() -> None:
+    assert control.rate_limit(add.name, "10/m", destination=["w1"]) == [
+        {"table": {"ok": f"rate limit of {add.name}: 10/m"}}
+    ]
+    assert control.time_limit(add.name, soft=60, hard=120)[0]["table"]["ok"]
+    row = limits.of_task(add.name)
+    assert row
+    assert (row.rate_limit, row.soft_time_limit, row.time_limit) == ("10/m", 60, 120)
+    control.rate_limit(add.name, 0)
+    row.refresh_from_db()
+    assert row.rate == ""
+    with pytest.raises(InvalidTaskError, match="often"):
+        control.rate_limit(add.name, "often")
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
 
-from .... import transitions
+from .... import limits, transitions
 from ....adaptation import Wish, adding, ask_to_change, dropping, resized
 from ....exceptions import InvalidTask, Unsupported, nearest
 from ....ids import parse_id
@@ -17,12 +17,10 @@ from ....registration import ask_to_end
 from ....states import Stage
 from ....transitions import Answer
 from ....vendors import task_database, vendor_for
-from .inspection import Inspect, living
+from .inspection import TABLE, Inspect, living
 
 #: Verbs that the table has no form for, or that are asked elsewhere: what to do instead.
 INSTEAD: Mapping[str, str] = {
-    "rate_limit": "Nothing limits rates yet.",
-    "time_limit": "Give it to the task, or set TIME_LIMIT and start the workers again.",
     "pool_restart": "Start the worker again.",
     "autoscale": "Start the worker again, with manage.py worker --autoscale.",
     "broadcast": "There are no messages to workers. Use revoke(), shutdown(), ping() and inspect().",
@@ -93,6 +91,27 @@ class Control:
         asked_for = living(destination)
         asked = ask_to_end(vendor_for(task_database()), [member.row.pk for member in asked_for])
         return [member.row.name for member in asked_for if member.row.pk in asked]
+
+    def rate_limit(
+        self, task_name: str, rate_limit: object, **without_effect: object
+    ) -> list[dict[str, Any]]:
+        """Let no more tasks of a name start than that, over all workers: see ``limits.set_rate_limit``.
+
+        It is written to the table, so it stays, and ``destination`` changes nothing.
+        """
+        limits.set_rate_limit(task_name, rate_limit)
+        return [{TABLE: {"ok": f"rate limit of {task_name}: {rate_limit or 'none'}"}}]
+
+    def time_limit(
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        **without_effect: object,
+    ) -> list[dict[str, Any]]:
+        """Limit the time of the tasks of a name, for all workers: see ``limits.set_time_limit``."""
+        limits.set_time_limit(task_name, soft=soft, hard=hard)
+        return [{TABLE: {"ok": f"time limits of {task_name}: soft {soft}, hard {hard}"}}]
 
     def pool_grow(
         self, n: int = 1, destination: Any = None, **without_effect: object

@@ -66,6 +66,7 @@ def _unknown(name: str) -> Definition:
         soft_time_limit=checked.time_limit(options.soft_time_limit, "soft_time_limit"),
         rerun_if_lost=options.rerun_if_lost,
         unique_key=options.key_of_call(),
+        concurrency=options.limit_of_calls(),
         serializer=options.serializer,
         ignore_result=options.ignore_result,
     )
