@@ -1589,8 +1589,8 @@ MUTANTS = (
     Mutant(
         "claim: not what has expired",
         _BASE,
-        "return due.not_expired(self.now())",
-        "return due",
+        "_IN_OPEN_QUEUE).not_expired(self.now())",
+        "_IN_OPEN_QUEUE)",
         (_VENDORS, "-k", "has_expired"),
     ),
     Mutant(
