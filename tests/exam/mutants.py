@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -2121,6 +2122,8 @@ def main(wanted: list[str]) -> int:
     return int(any(verdict.outcome not in ("killed", _NO_SERVER) for verdict in verdicts))
 
 
+#: Seconds that the tests of one guard may take.
+_PATIENCE = 300.0
 _NO_SERVER = "no server"
 _PROVES_NOTHING = "no proof"
 
@@ -2205,9 +2208,17 @@ def _run(tests: Sequence[str], database: str, tree: Path) -> int:
         environment.pop(MYSQL, None)
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--create-db", *tests]
     quiet = subprocess.DEVNULL
-    return subprocess.run(
-        command, cwd=tree, env=environment, stdout=quiet, stderr=quiet, check=False
-    ).returncode
+    process = subprocess.Popen(
+        command, cwd=tree, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    try:
+        return process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return 1  # without a guard, waiting for ever is a way to fail
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 if __name__ == "__main__":
