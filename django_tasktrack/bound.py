@@ -129,7 +129,8 @@ class Bound:
 
         Raises:
             Retry: to end the attempt.
-            MaxRetriesExceededError: no retry is left and there is no ``exc`` (else that is raised).
+            MaxRetriesExceededError: no retry is left, and no ``exc`` was given (else that is raised), whatever is
+                being handled.
             InvalidTask: other arguments than the task's own.
         """
         running = context.require("self.retry()")
@@ -137,10 +138,9 @@ class Bound:
             raise NotRunning("self.retry() comes too late: the attempt has ended.")
         _check_same(running.claim.args, args, "args")
         _check_same(running.claim.kwargs, kwargs, "kwargs")
-        exc = exc or sys.exc_info()[1]
         claim = running.claim
         if exhausted(claim.retries, claim.max_retries if max_retries is None else max_retries):
-            if exc is not None:
+            if exc is not None:  # what is only being handled is not raised, as in Celery
                 raise exc
             raise MaxRetriesExceededError(
                 f"Task {self.name}[{claim.task_id}] has used its {claim.retries} retries.",
@@ -148,7 +148,7 @@ class Bound:
                 running.request.kwargs,
             )
         delay = self._delay(countdown, eta, claim.retries)
-        asked = Retry(exc=exc, delay=delay, max_retries=max_retries)
+        asked = Retry(exc=exc or sys.exc_info()[1], delay=delay, max_retries=max_retries)
         if throw:
             raise asked
         running.asked = asked

@@ -477,6 +477,18 @@ def test_exhausted_retry_without_a_cause_says_so() -> None:
         task(lambda: None).retry()
 
 
+def test_exhausted_retry_can_be_told_from_what_is_being_handled() -> None:
+    def body() -> None:
+        try:
+            raise ConnectionError("the cause")
+        except ConnectionError:
+            task(body).retry()
+
+    with attempt(attempt=4), pytest.raises(MaxRetriesExceededError) as caught:
+        body()
+    assert str(caught.value.__context__) == "the cause"
+
+
 def test_lost_attempts_are_no_retries() -> None:
     with attempt(attempt=4, losses=1), pytest.raises(Retry):
         task(lambda: None).retry()
