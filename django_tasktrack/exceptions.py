@@ -135,7 +135,14 @@ class TaskExpired(ResultExpired, UnknownTask):
 
 
 class WouldDeadlock(TasktrackError, RuntimeError):
-    """Waiting here could never end: the task is not visible to workers yet."""
+    """Waiting here could never end."""
+
+
+class NotCommitted(WouldDeadlock, TimeoutError):
+    """Waiting here could never end: workers do not see the task before its transaction is committed.
+
+    A ``TimeoutError`` too, raised without the wait: code that waits for a moment, and then goes on, goes on.
+    """
 
 
 # What a task raises about itself.

@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from . import context, lineage, transitions
 from .exceptions import (
     InvalidTask,
+    NotCommitted,
     ResultExpired,
     TaskExpired,
     TimeoutError,  # noqa: A004  Celery's name for it
@@ -356,7 +357,8 @@ class AsyncResult(Awaited):
 
         Raises:
             UnknownTask, TaskExpired: there never will be one.
-            WouldDeadlock: nobody can run it before this transaction is committed.
+            NotCommitted: nobody can run it before this transaction is committed.
+            WouldDeadlock: it waits for itself.
         """
         row = self._current()
         if row is None:
@@ -364,7 +366,7 @@ class AsyncResult(Awaited):
         if self._own_attempt():
             raise WouldDeadlock(f"Task {self.id} waits for itself.")
         if not row.is_finished and not self._committed:
-            raise WouldDeadlock(
+            raise NotCommitted(
                 f"Task {self.id} was enqueued in a transaction that is not committed, so no worker "
                 "can see it.",
                 hint="Wait for it after the atomic block; in a TestCase, run it first (docs/testing.md).",

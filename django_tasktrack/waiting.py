@@ -119,7 +119,8 @@ class Awaited:
             TimeoutError: it did not end in time.
             ResultExpired: it succeeded, and its value is kept no longer.
             UnknownTask, TaskExpired: there is no such task, or no longer.
-            WouldDeadlock: the transaction that enqueued it has not been committed, or a task asks.
+            NotCommitted: the transaction that enqueued it is open. A ``TimeoutError``, and a ``WouldDeadlock``.
+            WouldDeadlock: a task asks.
         """
         check_may_wait(disable_sync_subtasks)
         for pause in self._pauses(timeout, interval):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -337,6 +339,15 @@ def test_waiting_where_nobody_can_see_the_task_is_refused() -> None:
     many = enqueue_many(echo, [((), {})])
     with pytest.raises(WouldDeadlock):
         many[0].get(timeout=60)
+
+
+def test_who_waits_only_for_a_moment_goes_on_where_nobody_can_see_the_task() -> None:
+    result = echo.delay()
+    begun = time.monotonic()
+    with contextlib.suppress(TimeoutError):
+        result.get(timeout=60, propagate=False)
+    assert time.monotonic() - begun < 30, "the wait would be in vain"
+    assert (result.ready(), result.state) == (False, "PENDING")
 
 
 def test_rolled_back_task_is_unknown_to_its_own_result() -> None:
