@@ -101,6 +101,16 @@ def test_the_documented_project_runs(project: Project) -> None:
     assert states.splitlines() == ["2026", "['SUCCESS']", "6", "every second"]
 
 
+def test_a_project_without_the_admin_has_templates(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    engine = "django.template.backends.django.DjangoTemplates"
+    templates = f"TEMPLATES = [{{'BACKEND': {engine!r}, 'APP_DIRS': True}}]\n"
+    project.write("proj/__init__.py", "")
+    project.write("proj/settings.py", SETTINGS.replace(', "shop"', "") + templates)
+    rendered = "from django.template import engines\nprint(engines['django'].from_string('{{ 1 }}').render())"
+    assert project.shell(rendered).strip() == "1"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
