@@ -110,6 +110,29 @@ class Request:
         """The keyword arguments, for people; cut where they are long."""
         return _SHORT.repr(dict(self.kwargs))
 
+    @property
+    def request_dict(self) -> dict[str, Any]:
+        """The headers that a message would have: the task's own, and Celery's, which go before them."""
+        return {
+            **self.headers,
+            "id": self.id,
+            "task": self.task,
+            "retries": self.retries,
+            "eta": self.eta,
+            "expires": self.expires,
+            "timelimit": list(self.timelimit),
+            "root_id": self.root_id,
+            "parent_id": self.parent_id,
+            "group": self.group,
+            "origin": self.origin,
+            "argsrepr": self.argsrepr,
+            "kwargsrepr": self.kwargsrepr,
+            "ignore_result": self.ignore_result,
+        }
+
+    #: Where receivers of ``task_received`` look for them.
+    _request_dict = request_dict
+
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute of this name, as of a dict."""
         return getattr(self, name, default)

@@ -10,6 +10,7 @@ import pytest
 
 from django_tasktrack.models import TrackedTask
 from django_tasktrack.request import Request, related
+from django_tasktrack.transitions import publishing
 from tests.test_declaration import make_claim
 
 _SOON = datetime(2100, 1, 1, tzinfo=UTC)
@@ -50,6 +51,16 @@ def test_what_a_row_says_of_others_is_told() -> None:
         assert (request.root_id, request.parent_id, request.group) == tuple(map(str, ids.values()))
         assert (request.headers["trace"], request.origin) == (1, "web@host")
         assert request.ignore_result
+
+
+def test_what_a_message_s_headers_would_be() -> None:
+    claim = make_claim(headers='{"trace": "a b", "id": "mine"}', attempt=2, queue="mail")
+    request = Request.of_claim(claim, (1,), {}, "w1@host")
+    headers = request.request_dict
+    assert (headers["trace"], headers["retries"], headers["argsrepr"]) == ("a b", 1, "(1,)")
+    assert headers["id"] == str(claim.task_id), "not what somebody has put there"
+    assert set(headers) - {"trace"} == publishing._MESSAGE - {"lang"}
+    assert request._request_dict == headers
 
 
 def test_it_is_asked_like_a_dict_too() -> None:
