@@ -226,6 +226,15 @@ def is_needless(given: object, value: Any) -> bool:
     return bool(value) and celery_name(given) in NEEDLESS
 
 
+def orders_as_redis(given: object, value: Any) -> bool:
+    """Whether a key makes a broker look at priorities as Redis has them: the smallest number goes first."""
+    return (
+        celery_name(given) == "broker_transport_options"
+        and isinstance(value, Mapping)
+        and ("priority_steps" in value or value.get("queue_order_strategy") == "priority")
+    )
+
+
 def contradictions(given: Mapping[Any, Any]) -> list[tuple[str, str]]:
     """Settings that change nothing here, given in both spellings with different values."""
     first: dict[str, Any] = {}

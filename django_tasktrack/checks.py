@@ -23,8 +23,9 @@ def check_settings(
     found: list[CheckMessage] = [
         Error(problem, hint=hint, id="tasktrack.E001") for problem, hint in conf.problems()
     ]
-    needless = conf.needless()
-    return found + ([_needless(needless)] if needless else [])
+    needless, ordering = conf.needless(), conf.ordering_as_redis()
+    found += [_needless(needless)] if needless else []
+    return found + ([_ordering_as_redis(ordering)] if ordering else [])
 
 
 def _needless(places: Sequence[str]) -> CheckMessage:
@@ -32,6 +33,15 @@ def _needless(places: Sequence[str]) -> CheckMessage:
         f"Without effect: {', '.join(places)}. The database is the broker and the result backend.",
         hint="Leave it out." if len(places) == 1 else "Leave them out.",
         id="tasktrack.W005",
+    )
+
+
+def _ordering_as_redis(places: Sequence[str]) -> CheckMessage:
+    return checks.Warning(
+        f"{', '.join(places)}: with Redis the smallest priority goes first, here the largest does.",
+        hint="Turn the numbers of priority= and task_default_priority round (RabbitMQ's are right as they are),"
+        " and leave priority_steps and queue_order_strategy out.",
+        id="tasktrack.W007",
     )
 
 

@@ -165,9 +165,19 @@ def problems() -> list[tuple[str, str]]:
 
 def needless() -> list[str]:
     """Where the settings in force name another broker or store than the database."""
+    return _places(celery_names.is_needless)
+
+
+def ordering_as_redis() -> list[str]:
+    """Where the settings in force expect that the smallest priority goes first."""
+    return _places(celery_names.orders_as_redis)
+
+
+def _places(holds: Callable[[object, Any], bool]) -> list[str]:
+    """The places of the settings in force of which this holds."""
     value, others = _in_force()
     entries = [*_of_dict(value), *others] if isinstance(value, dict) else others
-    return [entry.place for entry in entries if celery_names.is_needless(entry.name, entry.value)]
+    return [entry.place for entry in entries if holds(entry.name, entry.value)]
 
 
 def _in_force() -> tuple[Any, list[Entry]]:

@@ -159,6 +159,22 @@ def test_broker_and_result_backend_are_accepted_with_a_warning(name: str) -> Non
         assert check_settings() == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"priority_steps": [0, 4, 8]}, ["tasktrack.W007"]),
+        ({"queue_order_strategy": "priority"}, ["tasktrack.W007"]),
+        ({"queue_order_strategy": "round_robin", "visibility_timeout": 60}, []),
+        (None, []),
+    ],
+)
+def test_priorities_of_redis_are_warned_of(options: Any, said: list[str]) -> None:
+    with override_settings(TASKTRACK={old("broker_transport_options"): options}):
+        found = check_settings()
+    assert [one.id for one in found] == said
+    assert all("CELERY_BROKER_TRANSPORT_OPTIONS" in one.msg for one in found)
+
+
 def test_every_name_is_documented_and_no_other() -> None:
     text = (ROOT / "docs/celery-settings.md").read_text()
     assert set(re.findall(r"`([a-z0-9_]+)`", text)) >= NAMES

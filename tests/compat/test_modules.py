@@ -41,6 +41,17 @@ def test_shapes_are_the_native_ones() -> None:
     assert celery.signals.task_success is signals.task_success
 
 
+@pytest.mark.parametrize("name", ["broker_connection", "connection_or_acquire", "pool"])
+def test_who_connects_to_the_broker_is_told_what_to_ask_instead(name: str) -> None:
+    with (
+        celery.Celery("proj", set_as_current=False) as app,
+        pytest.raises(AttributeError) as caught,
+    ):
+        getattr(app, name)
+    assert f"no {name!r}. Hint: The database is the broker" in str(caught.value)
+    assert "How long a queue is: TrackedTask.objects.filter(queue=...)" in str(caught.value)
+
+
 def test_states_are_all_there_and_plain_text() -> None:
     assert {state.value for state in State} <= states.ALL_STATES
     assert states.READY_STATES.isdisjoint(states.UNREADY_STATES)

@@ -240,11 +240,15 @@ class Celery:
 
 
 _DATABASE = "The database is the broker and the result backend; there is nothing to connect to."
+_CONNECTIONS = (
+    "broker_connection", "connection", "connection_for_read", "connection_for_write",
+    "connection_or_acquire", "default_connection", "pool",
+)  # fmt: skip
 _INSTEAD = {
-    **dict.fromkeys(("amqp", "backend", "connection", "connection_or_acquire", "pool"), _DATABASE),
+    **dict.fromkeys(("amqp", "backend", "producer_pool", "producer_or_acquire"), _DATABASE),
     **dict.fromkeys(
-        ("connection_for_read", "connection_for_write", "producer_pool", "producer_or_acquire"),
-        _DATABASE,
+        _CONNECTIONS,
+        f"{_DATABASE} How long a queue is: TrackedTask.objects.filter(queue=...), or manage.py tasktrack stats.",
     ),
     "events": "Connect to signals, or read result.history().",
     "log": "Logging is Django's, by LOGGING: docs/deployment.md.",
