@@ -1685,6 +1685,13 @@ MUTANTS = (
         ("tests/test_declaration.py", "tests/test_runner.py", "-k", "exhausted"),
     ),
     Mutant(
+        "retry: what is being handled does not hide the limit of self.retry()",
+        "django_tasktrack/bound.py",
+        "            if exc is not None:  # what",
+        "            exc = exc or sys.exc_info()[1]\n            if exc is not None:  # what",
+        ("tests/test_declaration.py", "-k", "can_be_told_from"),
+    ),
+    Mutant(
         "hard limit: it comes",
         _CHILD_OF,
         "self.hard_at = math.inf if hard is None else self.began + hard",
