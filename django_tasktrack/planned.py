@@ -14,7 +14,7 @@ from .payloads import decode, encode
 #: What is kept of the task that it will be. The rest comes from the failure.
 _KEPT = (
     "name", "args", "kwargs", "queue", "priority", "max_attempts", "delay", "expires_in", "owner",
-    "time_limit", "soft_time_limit", "rerun_if_lost", "ignore_result",
+    "time_limit", "soft_time_limit", "rerun_if_lost", "ignore_result", "concurrency_key", "concurrency_limit",
 )  # fmt: skip
 #: And under other names, which older code passes over: it would take them for what they are not.
 _TIMES = {"eta": "run_after", "expires": "expires_at"}

@@ -39,6 +39,8 @@ def rate(value: object, what: str = "rate_limit") -> str:
             f"{what}={value!r} is no rate.",
             hint=_HINT,
         )
+    if value and not isinstance(value, str) and not float(found[1]):
+        raise InvalidTask(f"{what}={value!r} is too small a number.", hint='Write "1/h".')
     return text if float(found[1]) else ""
 
 

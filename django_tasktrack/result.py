@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connections, transaction
 
-from . import context, lineage, transitions
+from . import context, limits, lineage, transitions
 from .exceptions import (
     InvalidTask,
     NotCommitted,
@@ -492,6 +492,8 @@ def _what_it_does(row: TrackedTask) -> str:
         return f"It runs no earlier than {_moment(row.run_after)}."
     if row.stage == Stage.GATED:
         return "It waits for a limit: manage.py tasktrack doctor says for which."
+    if paused := limits.paused_queues([row.queue]):
+        return f"Its queue, {row.queue!r}, has been paused since {_moment(paused[0].paused_at)}."
     return f"manage.py worker must run for its queue, {row.queue!r}."
 
 

@@ -54,14 +54,14 @@ def is_recent_task(
 
     Args:
         task_id: any id.
-        within: seconds or a ``timedelta``; by default ``TASKTRACK["RETENTION"]``, so that the answer says
+        within: seconds or a ``timedelta``; by default ``TASKTRACK["RESULT_EXPIRES"]``, so that the answer says
             whether a result can still be expected. Where that is None, every valid id is recent.
         now: the time to count from; by default the current one.
 
     Raises:
         InvalidTask: ``within`` is no duration.
     """
-    longest = config().RETENTION if within is None else checked.seconds(within, "within")
+    longest = config().RESULT_EXPIRES if within is None else checked.seconds(within, "within")
     found = parse_id(task_id)
     if found is None:
         return False

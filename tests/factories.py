@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 
-from django_tasktrack import goal_writes, outcomes, transitions
+from django_tasktrack import goal_writes, liveness, outcomes, transitions
 from django_tasktrack.changes import Change, NewTask, ProgressWrite
 from django_tasktrack.ids import new_id
 from django_tasktrack.models import Goal, Schedule, TrackedTask, Worker
@@ -24,7 +26,12 @@ def make_worker(**values: Any) -> Worker:
     now = timezone.now()
     given = {"name": "w1@host", "host": "host", "pid": 42, "pool": "prefork", "concurrency": 4}
     times = {"started_at": now, "heartbeat_at": now}
-    return Worker.objects.create(**{"can_terminate": True, **given, **times, **values})
+    row = Worker.objects.create(**{"can_terminate": True, **given, **times, **values})
+    # A process that was killed before its row was committed may have taken the number.
+    locks = liveness._locks_of(connection)
+    if locks and row.pk not in locks._mine:
+        os.pwrite(locks._descriptor, b"\0", row.pk)
+    return row
 
 
 def make_goal(**values: Any) -> Goal:

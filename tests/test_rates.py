@@ -33,6 +33,11 @@ def test_what_is_no_rate_is_refused(given: object) -> None:
         rate(given)
 
 
+def test_number_that_is_too_small_is_refused() -> None:
+    with pytest.raises(InvalidTask, match="too small"):
+        rate(1 / 86_400 / 30)
+
+
 def test_bucket_holds_one_token_however_long_nobody_took_one() -> None:
     for age in (None, 1e9):
         bucket = Bucket(10 / 60, 0.0, age)

@@ -78,10 +78,10 @@ def test_age_is_that_of_the_row_where_there_is_one() -> None:
 
 def test_retention_is_the_age_where_none_is_given() -> None:
     issued = new_id()
-    with override_settings(TASKTRACK={"RETENTION": 60}):
+    with override_settings(TASKTRACK={"RESULT_EXPIRES": 60}):
         assert is_recent_task(issued, now=in_seconds(59))
         assert not is_recent_task(issued, now=in_seconds(61))
-    with override_settings(TASKTRACK={"RETENTION": None}):
+    with override_settings(TASKTRACK={"RESULT_EXPIRES": None}):
         assert is_recent_task(issued, now=in_seconds(1e9))
         assert not is_recent_task(uuid4())
 

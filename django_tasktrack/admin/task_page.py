@@ -14,7 +14,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from .. import limits
 from ..models import Progress, TrackedTask
 from ..states import WAITING, Stage, State
 from ..words import span
@@ -121,22 +123,32 @@ def why(task: TrackedTask, now: datetime) -> str:
 
 
 def _why_waiting(task: TrackedTask, now: datetime) -> str:
-    if task.stage == Stage.HELD:
-        return _("Held: it is due, but no live worker knows a task of this name.")
-    if task.stage == Stage.BLOCKED:
-        return _("Blocked: it runs when the tasks that it waits for have succeeded.")
-    if task.stage == Stage.GATED:
-        return _(
-            "Due, but for a limit: of its task's rate, or of what runs under its concurrency key."
-        )
-    waited = max(now - task.run_after, timedelta(0))
+    if task.stage in _WAITS:
+        return str(_WAITS[Stage(task.stage)])
     if task.stage == Stage.DUE:
-        given = {"span": span(waited), "queue": task.queue}
-        return _("Due for %(span)s; no worker has taken it from “%(queue)s” yet.") % given
+        return _why_due(task, now)
     left = {"span": span(max(task.run_after - now, timedelta(0)))}
     if task.state == State.RETRY:
         return _("Its last attempt failed; the next one begins in %(span)s.") % left
     return _("Scheduled: it becomes due in %(span)s.") % left
+
+
+_WAITS = {
+    Stage.HELD: gettext_lazy("Held: it is due, but no live worker knows a task of this name."),
+    Stage.BLOCKED: gettext_lazy(
+        "Blocked: it runs when the tasks that it waits for have succeeded."
+    ),
+    Stage.GATED: gettext_lazy(
+        "Due, but for a limit: of its task's rate, or of what runs under its concurrency key."
+    ),
+}
+
+
+def _why_due(task: TrackedTask, now: datetime) -> str:
+    if limits.paused_queues([task.queue]):
+        return _("Due, but its queue, “%(queue)s”, is paused.") % {"queue": task.queue}
+    given = {"span": span(max(now - task.run_after, timedelta(0))), "queue": task.queue}
+    return _("Due for %(span)s; no worker has taken it from “%(queue)s” yet.") % given
 
 
 def _wish(task: TrackedTask) -> str:

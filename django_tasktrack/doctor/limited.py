@@ -69,10 +69,10 @@ def _of_key(vendor: Vendor, task: TrackedTask) -> Iterator[Finding]:
     if task.concurrency_key is None or task.concurrency_limit is None:
         return
     same = TrackedTask.objects.using(vendor.using).filter(concurrency_key=task.concurrency_key)
-    running = list(same.filter(stage=Stage.CLAIMED).order_by("pk"))
-    if len(running) < task.concurrency_limit:
+    running = same.filter(stage=Stage.CLAIMED).order_by("pk").values_list("pk", "name")
+    if running.count() < task.concurrency_limit:
         return
-    names = [f"{other.pk} ({other.name})" for other in running]
+    names = [f"{pk} ({name})" for pk, name in running]
     yield note(
         "key_limited",
         f"Of the tasks with concurrency key {task.concurrency_key!r} {task.concurrency_limit} run at once; "

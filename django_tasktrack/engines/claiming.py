@@ -37,7 +37,7 @@ class Claiming:
         self._claim_at = self._promote_at = 0.0
         self._frontier = Frontier()
         self.gate = Gate(vendor, plan, registration)
-        self._gated_first = False
+        self._gated_last = False
 
     def look_now(self) -> None:
         """Somebody says that there is something to do."""
@@ -99,16 +99,11 @@ class Claiming:
         at_will, gated = self._more or now >= self._claim_at, now >= self.gate.due_at
         if not room or not (at_will or gated):
             return ()
-        if not gated:
-            return self.gate.timed(self._claim_at_will(room, now))
-        # Where both have more than there is room for, they take turns.
-        self._gated_first = not (at_will and self._gated_first)
-        claims = [] if self._gated_first or not at_will else self._claim_at_will(room, now)
-        if room > len(claims):
-            claims = [*claims, *self.gate.claim(self._places(room - len(claims)))]
-        if self._gated_first and at_will and room > len(claims):
-            claims = [*claims, *self._claim_at_will(room - len(claims), now)]
-        return self.gate.timed(claims)
+        # One transaction a call: should another one fail, what this one took is in the pool. Both take turns.
+        self._gated_last = gated and not (at_will and self._gated_last)
+        if self._gated_last:
+            return self.gate.timed(self.gate.claim(self._places(room)))
+        return self.gate.timed(self._claim_at_will(room, now))
 
     def _places(self, room: int) -> int:
         """How many gated tasks to take where there is so much room: those that can start now. They may have

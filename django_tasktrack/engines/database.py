@@ -367,6 +367,7 @@ class DatabaseEngine:
         self._events.clear()
         self._settling.forget()
         self._revoking.forget()
+        self._claiming.gate.forget()
         self._lost, self._registered = None, False
 
     def _connect(self) -> None:

@@ -18,6 +18,8 @@ from .plan import Plan
 
 #: Gated tasks that were not looked for become free after so many seconds, whatever has become of their limit.
 _UNGATE_EVERY = 30.0
+#: After a look in vain the next one comes so many times later than it took.
+_SHARE = 9.0
 
 
 class Gate:
@@ -48,6 +50,7 @@ class Gate:
         self._told = False
         self._paused_anew = False
         self._looked_at = self._ungated_at = -math.inf
+        self._in_vain = 0.0
         self._empty: dict[str, float] = {}
         self._after = ""
         self._keyed: set[UUID] = set()
@@ -59,6 +62,8 @@ class Gate:
         """Somebody has changed a limit, or this worker may have enqueued what has to wait for one."""
         self.asks_at = 0.0
         self._drained = False
+        if self._active:
+            self._look_soon()
 
     def heed(self, gates: Gates) -> None:
         """As the look around has told: no need to ask before the next one."""
@@ -95,7 +100,7 @@ class Gate:
 
     def _learn(self, known: Limits) -> None:
         before, self._limits = self._limits, known
-        self._paused_anew = bool(known.paused - before.paused)
+        self._paused_anew |= bool(known.paused - before.paused)
         self._empty.clear()
         self.limited = [name for name in self._plan.names if name in known.rates]
         self.names = [name for name in self._plan.names if name not in known.rates]
@@ -125,7 +130,12 @@ class Gate:
         """Somebody says that there is something to do: look, unless that was done just now."""
         if self._active:
             self._drained = False
-            self.due_at = min(self.due_at, self._looked_at + self._plan.poll_min)
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        # A look in vain that took long, past many keys, must not take all of the worker's time.
+        pause = max(self._plan.poll_min, self._in_vain * _SHARE)
+        self.due_at = min(self.due_at, self._looked_at + pause)
 
     def freed(self, task_ids: Iterable[UUID]) -> None:
         """These claims are settled, or given back: others of their keys may start."""
@@ -133,13 +143,17 @@ class Gate:
             self._keyed -= ids
             self.due_at, self._drained = 0.0, False
 
+    def forget(self) -> None:
+        """What this worker had claimed belongs to others."""
+        self._keyed.clear()
+
     def is_drained(self) -> bool:
         """Whether the last look found nothing that may start now, and nothing has happened since."""
         return self._drained and self.asks_at > 0.0
 
     def claim(self, room: int) -> list[Claim]:
         """Move due tasks aside that have to wait, and claim those that waited long enough."""
-        self._looked_at = now = time.monotonic()
+        now = time.monotonic()
         plan = self._plan
         moved = transitions.gate(self._vendor, plan.queues, self.limited, excluded=plan.excluded)
         found = transitions.claim_gated(
@@ -152,6 +166,8 @@ class Gate:
             after=self._after,
             excluded=plan.excluded,
         )
+        self._looked_at = time.monotonic()
+        self._in_vain = 0.0 if found.claims or moved else self._looked_at - now
         self._after = found.last_key
         self._empty.update((name, now + seconds) for name, seconds in found.empty.items())
         self._keyed.update(found.keyed)

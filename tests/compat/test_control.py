@@ -12,8 +12,10 @@ from django_tasktrack import limits
 from django_tasktrack.compat.celery.app.control import INSTEAD, Control
 from django_tasktrack.compat.celery.exceptions import InvalidTaskError, Unsupported
 from django_tasktrack.models import TrackedTask
+from django_tasktrack.transitions import gate
 from tests.app.application import add
 from tests.factories import make_worker
+from tests.inline import the_vendor
 
 control = Control()
 
@@ -93,11 +95,13 @@ def test_purge_takes_all_that_nobody_has_and_no_other() -> None:
         add.delay(1, 1),
         add.apply_async((1, 1), countdown=60),
         (add.s(1, 1) | add.s(2)).delay(),
+        add.apply_async((1, 1), concurrency=("k", 1)),
     ]
+    gate(the_vendor(), [], [])
     taken = add.delay(1, 1)
     TrackedTask.objects.filter(pk=taken.id).update(stage=3)
-    assert control.purge() == 4
-    assert [result.state for result in waiting] == ["REVOKED"] * 3
+    assert control.purge() == 5
+    assert [result.state for result in waiting] == ["REVOKED"] * 4
     assert taken.state == "PENDING"
     assert waiting[0].history()[-1].reason == "purged"
     assert control.discard_all() == 0

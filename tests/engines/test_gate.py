@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_tasktrack import limits, transitions
@@ -30,11 +30,15 @@ class Part:
 
     def __init__(self, worker: Worker, *, burst: bool = False, keyed: bool = False) -> None:
         self.pool = QuietPool(PoolOptions(worker=worker.name, concurrency=4))
-        plan = Plan([], [NAME], burst, poll_min=0.05, poll_max=1.0, lease=5.0, keyed=keyed)
+        plan = Plan([], [NAME, "a.b"], burst, poll_min=0.05, poll_max=1.0, lease=5.0, keyed=keyed)
         self.claiming = Claiming(the_vendor(), plan, self.pool, Registered(worker))
         self.gate = self.claiming.gate
 
     def run(self) -> list[Claim]:
+        """Two turns: what is limited has one, and what is not."""
+        return [*self.turn(), *self.turn()]
+
+    def turn(self) -> list[Claim]:
         claims = list(self.claiming.run())
         self.pool.submit(claims)
         return claims
@@ -79,7 +83,7 @@ def test_first_look_knows_the_limits_that_there_are(part: Part) -> None:
     for _ in range(3):
         enqueue()
     assert len(part.run()) == 1, "what the bucket gives, and nothing past it"
-    assert part.gate.names == []
+    assert NAME not in part.gate.names
 
 
 def test_worker_wakes_for_the_next_token_and_not_before(part: Part) -> None:
@@ -107,7 +111,7 @@ def test_changed_rate_counts_at_once_when_it_is_told(part: Part) -> None:
     part.gate.doubt()
     part.claiming.look_now()
     assert len(part.run()) == 2
-    assert part.gate.names == [NAME]
+    assert NAME in part.gate.names
 
 
 def test_end_of_a_task_lets_the_next_one_of_its_key_start(part: Part) -> None:
@@ -169,7 +173,8 @@ def test_time_limits_of_run_time_go_with_the_claim(part: Part) -> None:
     limits.set_time_limit(NAME, soft=7, hard=9)
     enqueue(time_limit=100.0, soft_time_limit=50.0)
     keyed(time_limit=100.0)
-    claims = part.run() + part.run()
+    part.claiming._body_seconds = 0.001
+    claims = part.run()
     assert [(c.soft_time_limit, c.time_limit) for c in claims] == [(7.0, 9.0)] * 2
 
 
@@ -213,3 +218,50 @@ def test_burst_ends_although_a_task_waits_for_its_rate() -> None:
             break
         time.sleep(0.02)
     assert (ran, part.claiming.is_exhausted()) == (1, True)
+
+
+def test_burst_ends_although_a_known_task_is_limited() -> None:
+    part = Part(make_worker(), burst=True)
+    limits.set_rate_limit("a.b", "1/h")
+    part.gate.heed(Gates(limits=limits.read(the_vendor()).version))
+    enqueue()
+    (claim,) = part.run()
+    part.end(claim)
+    part.claiming.learn(0.001)  # which may have enqueued others
+    part.gate.heed(Gates(limits=limits.read(the_vendor()).version))
+    assert not part.claiming.is_exhausted()
+    assert part.gate.due_at < math.inf, "it looks once more"
+    part.gate.due_at = 0.0
+    part.run()
+    assert part.claiming.is_exhausted()
+
+
+def test_look_in_vain_that_took_long_is_not_repeated_at_once(part: Part) -> None:
+    keyed()
+    (claim,) = part.run()
+    keyed()
+    part.gate.due_at = 0.0
+    part.run()
+    part.gate._in_vain = 0.5
+    part.gate.due_at = math.inf
+    part.claiming.look_now()
+    assert part.gate.due_at >= part.gate._looked_at + 4.5
+    part.end(claim)
+    assert part.gate.due_at == 0.0, "a place is free"
+
+
+def test_claims_of_the_first_half_are_kept_where_the_second_one_fails(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue()
+    keyed()
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("database is locked")
+
+    part.claiming._body_seconds = 0.001
+    monkeypatch.setattr(transitions, "claim", fails)
+    assert len(part.turn()) == 1
+    with pytest.raises(OperationalError):
+        part.turn()
+    assert TrackedTask.objects.filter(stage=Stage.CLAIMED).count() == part.pool.load()[0] == 1

@@ -299,15 +299,22 @@ _OF_LIMITS = (
     Mutant(
         "limits: what waits of a paused queue goes back",
         _GATE,
-        "        self._paused_anew = bool(known.paused - before.paused)\n",
+        "        self._paused_anew |= bool(known.paused - before.paused)\n",
         "",
         (_GATE_TESTS, "-k", "gives_back"),
     ),
     Mutant(
+        "limits: a burst looks once more after each body",
+        _GATE,
+        "        if self._active:\n            self._look_soon()\n\n    def heed",
+        "\n    def heed",
+        (_GATE_TESTS, "-k", "known_task_is_limited"),
+    ),
+    Mutant(
         "limits: others and gated tasks take turns",
         _PATH + "engines/claiming.py",
-        "        self._gated_first = not (at_will and self._gated_first)\n",
-        "        self._gated_first = True\n",
+        "        self._gated_last = gated and not (at_will and self._gated_last)\n",
+        "        self._gated_last = gated\n",
         (_GATE_TESTS, "-k", "take_turns"),
     ),
     Mutant(

@@ -82,7 +82,7 @@ def test_a9_control_revoke() -> None:
 
 def test_a13_result_expires() -> None:
     app.conf.update(result_expires=60, result_failure_expires=timedelta(days=2))
-    assert (conf.config().RETENTION, conf.config().FAILURE_RETENTION) == (60, 172_800)
+    assert (conf.config().RESULT_EXPIRES, conf.config().FAILURE_RETENTION) == (60, 172_800)
 
 
 @fast

@@ -63,18 +63,18 @@ def test_enqueued_task_has_its_arguments_and_options() -> None:
 
 
 def test_last_part_of_a_name_will_do() -> None:
-    ran = tasktrack("enqueue", "add", "[2, 3]", "--json")
+    ran = tasktrack("enqueue", "tasks.add", "[2, 3]", "--json")
     assert ran.document | {"id": ""} == {"id": "", "task": "tests.app.tasks.add", "enqueued": True}
     work()
     assert AsyncResult(ran.document["id"]).result == 5
 
 
 def test_what_stands_in_its_way_is_said_beside_it() -> None:
-    ran = tasktrack("enqueue", "add", "[2, 3]")
+    ran = tasktrack("enqueue", "tasks.add", "[2, 3]")
     assert (ran.code, len(ran.lines)) == (0, 1)
     assert "No worker lives." in ran.err
     make_worker(known_tasks=["tests.app.tasks.add"])
-    assert tasktrack("enqueue", "add", "[2, 3]").err == ""
+    assert tasktrack("enqueue", "tasks.add", "[2, 3]").err == ""
 
 
 def test_same_unique_key_answers_with_the_task_that_has_it() -> None:
@@ -91,8 +91,8 @@ def test_same_unique_key_answers_with_the_task_that_has_it() -> None:
 
 def test_own_id() -> None:
     task_id = new_id()
-    assert tasktrack("enqueue", "add", "[1, 1]", "--id", task_id).out.strip() == str(task_id)
-    ran = tasktrack("enqueue", "add", "[1, 1]", "--id", task_id)
+    assert tasktrack("enqueue", "tasks.add", "[1, 1]", "--id", task_id).out.strip() == str(task_id)
+    ran = tasktrack("enqueue", "tasks.add", "[1, 1]", "--id", task_id)
     assert ran.code == 2
     assert "exists" in ran.err
 
@@ -101,14 +101,14 @@ def test_own_id() -> None:
     ("args", "why"),
     [
         (["nope"], "No task is named 'nope'"),
-        (["add", "[2]"], "missing a required argument: 'y'"),
-        (["add", '{"x": 1}'], "write for example"),
-        (["add", "[2, "], "is not JSON"),
-        (["add", "[2, 3]", "--kwargs", "[]"], "write for example"),
-        (["add", "[2, 3]", "--priority", "1000"], "out of range"),
-        (["add", "[2, 3]", "--queue", "a,b"], "queue"),
-        (["add", "[2, 3]", "--id", "x"], "is not a UUID"),
-        (["add", "[2, 3]", "--countdown", "soon"], "no duration"),
+        (["tasks.add", "[2]"], "missing a required argument: 'y'"),
+        (["tasks.add", '{"x": 1}'], "write for example"),
+        (["tasks.add", "[2, "], "is not JSON"),
+        (["tasks.add", "[2, 3]", "--kwargs", "[]"], "write for example"),
+        (["tasks.add", "[2, 3]", "--priority", "1000"], "out of range"),
+        (["tasks.add", "[2, 3]", "--queue", "a,b"], "queue"),
+        (["tasks.add", "[2, 3]", "--id", "x"], "is not a UUID"),
+        (["tasks.add", "[2, 3]", "--countdown", "soon"], "no duration"),
     ],
 )
 def test_what_cannot_be_enqueued_is_wrong_usage(args: list[str], why: str) -> None:
@@ -119,7 +119,7 @@ def test_what_cannot_be_enqueued_is_wrong_usage(args: list[str], why: str) -> No
 
 def test_following_what_was_enqueued(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consoles.Console, "sleep", lambda *_: work())
-    ran = tasktrack("enqueue", "add", "[2, 3]", "--tail")
+    ran = tasktrack("enqueue", "tasks.add", "[2, 3]", "--tail")
     assert ran.code == 0
     assert ran.lines[-1] == "5"
 

@@ -29,7 +29,7 @@ INSTEAD: Mapping[str, str] = {
     "election": "There is nothing that workers elect.",
 }
 #: Stages of tasks that no worker has. Those that wait for others come first: else they are revoked with them, uncounted.
-_NOT_TAKEN = (Stage.BLOCKED, Stage.SCHEDULED, Stage.HELD, Stage.DUE)
+_NOT_TAKEN = (Stage.BLOCKED, Stage.SCHEDULED, Stage.HELD, Stage.DUE, Stage.GATED)
 #: Tasks that one transaction of a purge is about.
 _BATCH = 500
 

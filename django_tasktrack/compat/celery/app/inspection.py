@@ -149,7 +149,9 @@ def _queues(member: Member) -> Iterable[str]:
         return list(member.row.queues)
     vendor = vendor_for(task_database())
     unfinished = {figures.name for figures in queue_figures(vendor, vendor.now())}
-    return sorted(unfinished | {config().DEFAULT_QUEUE})
+    return sorted(
+        name for name in unfinished | {config().DEFAULT_QUEUE} if name in member.row.served
+    )
 
 
 def _told(row: TrackedTask) -> dict[str, Any]:
