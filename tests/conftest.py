@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,18 @@ from .exam import report
 #: Folders whose tests run real workers: they commit, and the invariants hold after each.
 _LIVE = tuple(Path(__file__).parent / name for name in ("live", "rows", "exam"))
 
+#: What is the same on every database and takes real processes: one database of two is enough in each
+#: `make test`. `make exam` runs its cases on all of them, and the whole suite on MariaDB.
+_ONCE = tuple(
+    str(Path(__file__).parent / name)
+    for name in (
+        *("management/test_", "compat", "test_forking.py", "exam/test_hostile.py"),
+        *(f"pools/test_{name}.py" for name in ("asyncio", "child", "inbox", "link", "local")),
+        *(f"pools/test_{name}.py" for name in ("hygiene", "prefork")),
+        *(f"live/test_{name}.py" for name in ("signals", "odd_bodies", "logging", "asyncio")),
+    )
+)
+
 # A machine that is busy is no fault of the code under test.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
@@ -29,9 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    elsewhere = databases.kind() == "postgresql" and not os.environ.get(report.RECORD)
     for item in items:
         if _is_live(item.path) and not item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.django_db(transaction=True))
+        if elsewhere and str(item.path).startswith(_ONCE):
+            item.add_marker(
+                pytest.mark.skip(reason="the same on every database: SQLite's run has it")
+            )
 
 
 def _is_live(path: Path) -> bool:
