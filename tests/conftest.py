@@ -24,8 +24,8 @@ _ONCE = tuple(
     str(Path(__file__).parent / name)
     for name in (
         *("management/test_", "compat", "test_forking.py", "exam/test_hostile.py"),
-        *(f"pools/test_{name}.py" for name in ("asyncio", "child", "inbox", "link", "local")),
-        *(f"pools/test_{name}.py" for name in ("hygiene", "prefork")),
+        *(f"pools/test_{name}.py" for name in ("asyncio", "child", "inbox", "link")),
+        *(f"pools/test_{name}.py" for name in ("local", "prefork")),
         *(f"live/test_{name}.py" for name in ("signals", "odd_bodies", "logging", "asyncio")),
     )
 )

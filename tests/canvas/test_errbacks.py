@@ -134,12 +134,14 @@ def test_all_options_of_an_errback_count() -> None:
             ignore_result=True,
             headers={"mine": 1},
             time_limit=9,
+            concurrency=("printer", 2),
         )
     )
     assert (row.stage, row.run_after, row.expires_at) == (
         Stage.SCHEDULED, at, at + timedelta(hours=1),
     )  # fmt: skip
     assert (row.queue, row.priority, row.owner, row.time_limit) == ("slow", 7, "ann", 9)
+    assert (row.concurrency_key, row.concurrency_limit) == ("printer", 2)
     assert row.ignore_result
     assert row.headers is not None
     assert row.headers["mine"] == 1

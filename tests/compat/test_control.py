@@ -74,6 +74,16 @@ def test_workers_are_asked_for_other_sizes_and_queues() -> None:
 
 
 @pytest.mark.django_db
+def test_queues_that_are_left_out_are_not_active() -> None:
+    make_worker(name="w1", excluded_queues=["mail"])
+    add.apply_async((1, 1), queue="mail")
+    add.apply_async((1, 1), queue="sms")
+    queues = control.inspect().active_queues()
+    assert queues
+    assert {queue["name"] for queue in queues["w1"]} == {"default", "sms"}
+
+
+@pytest.mark.django_db
 def test_limits_are_written_for_all_workers() -> None:
     assert control.rate_limit(add.name, "10/m", destination=["w1"]) == [
         {"table": {"ok": f"rate limit of {add.name}: 10/m"}}
