@@ -114,9 +114,10 @@ def claim_gated(
 ) -> Started:
     """Take up to ``limit`` gated tasks whose limits let them start now.
 
-    What is looked at first is not locked; what is taken then is, without waiting for anybody. That no two
+    What is looked at first is not locked; what is taken then is, past rows that somebody holds. That no two
     workers take the same place of a key is a constraint of the database, that no two take the same token a
-    lock of the row that holds them: who comes second takes nothing, and looks again.
+    lock of the row that holds them: who comes second takes nothing, and looks again. At a place that another
+    one is just taking it waits for that one's commit.
 
     Args:
         vendor: of their database.
