@@ -23,10 +23,13 @@ _LIVE = tuple(Path(__file__).parent / name for name in ("live", "rows", "exam"))
 _ONCE = tuple(
     str(Path(__file__).parent / name)
     for name in (
-        *("management/test_", "compat", "test_forking.py", "exam/test_hostile.py"),
+        *("management/test_", "compat", "test_forking.py"),
         *(f"pools/test_{name}.py" for name in ("asyncio", "child", "inbox", "link")),
         *(f"pools/test_{name}.py" for name in ("local", "prefork")),
-        *(f"live/test_{name}.py" for name in ("signals", "odd_bodies", "logging", "asyncio")),
+        *(f"exam/test_{name}.py" for name in ("hostile", "terminate")),
+        *(f"live/test_{name}.py" for name in ("asyncio", "goals", "logging")),
+        *(f"live/test_{name}.py" for name in ("odd_bodies", "payloads", "revoke", "schedules")),
+        *(f"live/test_{name}.py" for name in ("shutdown", "signals")),
     )
 )
 
